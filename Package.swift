@@ -1,0 +1,115 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// `APUS_STRICT=1` turns every warning of our own targets into an error; scripts/test.sh sets it.
+/// It is not the default, so that a newer compiler's new warning never stops a stranger's build.
+let strict = Context.environment["APUS_STRICT"] == "1"
+
+let settings: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+    ] + (strict ? [.treatAllWarnings(as: .error)] : [])
+
+let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioLocks = Target.Dependency.product(name: "NIOConcurrencyHelpers", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let atomics = Target.Dependency.product(name: "Atomics", package: "swift-atomics")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
+
+// The order of the targets is the order in which a message meets them; imports point one way only.
+let package = Package(
+    name: "apus",
+    products: [
+        .executable(name: "apus", targets: ["apus"]),
+        .library(name: "ApusClient", targets: ["ApusClient"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", .upToNextMinor(from: "2.101.2")),
+        .package(url: "https://github.com/apple/swift-log.git", .upToNextMinor(from: "1.16.2")),
+        .package(url: "https://github.com/apple/swift-collections.git", .upToNextMinor(from: "1.6.0")),
+        .package(url: "https://github.com/apple/swift-atomics.git", .upToNextMinor(from: "1.3.0")),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", .upToNextMinor(from: "1.8.2")),
+        .package(url: "https://github.com/groue/GRDB.swift.git", .upToNextMinor(from: "7.10.0")),
+        .package(
+            url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", .upToNextMinor(from: "0.2.0")),
+    ],
+    targets: [
+        .target(name: "CApus"),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(name: "ApusModel", dependencies: ["CApus", nio], swiftSettings: settings),
+        .target(name: "ApusWire", dependencies: ["ApusModel", nio], swiftSettings: settings),
+        .target(
+            name: "ApusBroker",
+            dependencies: ["ApusModel", nio, nioLocks, deque, atomics, logging],
+            swiftSettings: settings),
+        .target(
+            name: "ApusMigrations",
+            path: "migrations",
+            resources: [.embedInCode("0001_initial.sql")],
+            swiftSettings: settings),
+        .target(
+            name: "ApusStore",
+            dependencies: ["ApusModel", "ApusBroker", "ApusMigrations", "CApus", nio, nioLocks, logging, grdb, sqlite],
+            swiftSettings: settings),
+        .target(
+            name: "ApusServer",
+            dependencies: ["ApusModel", "ApusWire", "ApusBroker", nio, nioPosix, nioLocks, logging, deque],
+            swiftSettings: settings),
+        .target(
+            name: "ApusClient",
+            dependencies: ["ApusModel", "ApusWire", nio, nioPosix, nioLocks, deque, logging],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "apus",
+            dependencies: [
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusServer", "ApusClient", "CZlib",
+                nio, nioPosix, nioLocks, logging, arguments, histogram, grdb, sqlite,
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "ApusTesting",
+            dependencies: ["ApusModel", "ApusWire", "ApusBroker", nio, nioLocks],
+            swiftSettings: settings),
+        .testTarget(name: "ApusModelTests", dependencies: ["ApusModel", nio], swiftSettings: settings),
+        .testTarget(
+            name: "ApusWireTests",
+            dependencies: ["ApusModel", "ApusWire", nio],
+            resources: [.copy("Vectors")],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ApusBrokerTests",
+            dependencies: ["ApusModel", "ApusBroker", "ApusTesting", nio, nioEmbedded, nioLocks],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ApusStoreTests",
+            dependencies: ["ApusModel", "ApusBroker", "ApusStore", "ApusTesting", "ApusMigrations", nio, grdb, sqlite],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ApusServerTests",
+            dependencies: [
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusServer", "ApusTesting", nio, nioPosix,
+                nioEmbedded, nioLocks,
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ApusClientTests",
+            dependencies: [
+                "ApusModel", "ApusWire", "ApusClient", "ApusBroker", "ApusStore", "ApusServer", "ApusTesting", nio,
+                nioPosix, nioLocks,
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ApusTests",
+            dependencies: ["apus", "ApusModel", "ApusWire", "ApusClient", nio, nioPosix],
+            swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,111 @@
+package import ApusModel
+
+/// The second port to the log: what people ask it. Runs on reader threads of its own; every call is one short
+/// read transaction, so that no query pins the write-ahead log.
+package protocol LogQueries: AnyObject, Sendable {
+    /// The next page of a history query: rows behind `after`, in the order of their seqs.
+    ///
+    /// It may return no row and yet not be at the end: it stops after a bounded amount of scanning. The end is reached
+    /// when `batch.through` is `request.through`.
+    func history(_ request: HistoryRequest) throws(ApusError) -> MessageBatch
+
+    /// Where a history query begins and ends: the seqs before its first and of its last possible row.
+    func bounds(_ selection: HistorySelection) throws(ApusError) -> (after: Seq, through: Seq)
+
+    /// The topics that match, in the order of their ids, behind `afterID`; at most `countMax`.
+    func topics(_ filters: FilterSet, afterID: Int64, countMax: Int) throws(ApusError) -> TopicPage
+
+    func status() throws(ApusError) -> LogStatus
+}
+
+/// What a history query selects. All conditions hold together.
+package struct HistorySelection: Hashable, Sendable {
+    package var filters = FilterSet.all
+    package var fromSeq: Seq?
+    package var toSeq: Seq?
+    /// Received at or after.
+    package var since: Microseconds?
+    /// Received before.
+    package var until: Microseconds?
+    /// Only the last so many of what matches.
+    package var last: Int?
+    /// The media type, or the whole content type as declared.
+    package var contentType: String?
+    /// Each must be among the message's headers.
+    package var headers: [Headers.Pair] = []
+    /// A text that the payload's bytes must contain.
+    package var grep: String?
+    package var publisher: String?
+
+    package init() {}
+}
+
+package struct HistoryRequest: Sendable {
+    package var selection: HistorySelection
+    package var after: Seq
+    package var through: Seq
+    package var bytesMax: Int
+    package var countMax: Int
+
+    package init(selection: HistorySelection, after: Seq, through: Seq, bytesMax: Int, countMax: Int) {
+        self.selection = selection
+        self.after = after
+        self.through = through
+        self.bytesMax = bytesMax
+        self.countMax = countMax
+    }
+}
+
+package struct TopicRow: Hashable, Sendable {
+    package var topic: String
+    package var messages: UInt64
+    package var lastSeq: Seq
+
+    package init(topic: String, messages: UInt64, lastSeq: Seq) {
+        self.topic = topic
+        self.messages = messages
+        self.lastSeq = lastSeq
+    }
+}
+
+package struct TopicPage: Sendable {
+    package var rows: [TopicRow]
+    /// The id to go on from; nil at the end.
+    package var next: Int64?
+
+    package init(rows: [TopicRow], next: Int64?) {
+        self.rows = rows
+        self.next = next
+    }
+}
+
+package struct LogStatus: Sendable {
+    /// The log's random id.
+    package var log: String
+    package var head: Seq
+    /// The oldest message's seq; 0 in an empty log.
+    package var first: Seq
+    package var topics: Int
+    package var encodings: Int
+    package var publishers: Int
+    package var fileBytes: Int
+    package var walBytes: Int
+    package var path: String
+    package var sqliteVersion: String
+
+    package init(
+        log: String, head: Seq, first: Seq, topics: Int, encodings: Int, publishers: Int, fileBytes: Int,
+        walBytes: Int, path: String, sqliteVersion: String
+    ) {
+        self.log = log
+        self.head = head
+        self.first = first
+        self.topics = topics
+        self.encodings = encodings
+        self.publishers = publishers
+        self.fileBytes = fileBytes
+        self.walBytes = walBytes
+        self.path = path
+        self.sqliteVersion = sqliteVersion
+    }
+}

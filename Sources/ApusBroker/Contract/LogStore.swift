@@ -1,0 +1,134 @@
+package import ApusModel
+
+/// The port to the log: what the broker asks of whatever keeps the messages. Every method takes or returns a batch.
+///
+/// The store hands out seqs, the broker never counts. `append`, `rest` and `close` are called on the one writer thread;
+/// `page`, `start` and `retained` on reader threads, several at once.
+package protocol LogStore: AnyObject, Sendable {
+    /// The newest seq that is committed; 0 in an empty log.
+    var head: Seq { get }
+
+    /// Records everything in `items` in one commit, at the highest level that an item asks for, and answers each.
+    ///
+    /// Returns normally also where items were refused (`storage-full`, `log-busy`, limits): the outcome says so.
+    /// - Throws: where the outcome of the commit is unknown or the file cannot be trusted any more: nothing may be
+    ///   acknowledged, and the broker stops.
+    func append(_ items: [IntakeItem]) throws(ApusError) -> CommitOutcome
+
+    /// What is due between commits: checkpoints, sealing of posting lists, the delayed sync.
+    ///
+    /// - Returns: when it wants to be called again at the latest if nothing is appended before, in microseconds from
+    ///   now; nil if nothing is due. It does a slice of work at a time, so that no ack waits for it.
+    func rest() throws(ApusError) -> Int64?
+
+    /// The messages that match, from `request.after` on: at least one if there is one, at most the bounds.
+    func page(_ request: PageRequest) throws(ApusError) -> MessageBatch
+
+    /// Where a cursor has to stand so that the next message is the first one of `position`.
+    func start(_ position: StartPosition, filters: FilterSet) throws(ApusError) -> Seq
+
+    /// Like ``page(_:)``, but only of messages that are the retained one of their topic.
+    func retained(_ request: PageRequest) throws(ApusError) -> MessageBatch
+
+    /// Checkpoints and closes. Nothing may be called afterwards.
+    func close() throws(ApusError)
+}
+
+/// What goes through the intake to the writer thread.
+package enum IntakeItem: Sendable {
+    case publish(Submission)
+    case openPublisher(OpenPublisher)
+}
+
+/// A connection asks to publish under a name, with deduplication. Fences whoever had the name before.
+package struct OpenPublisher: Sendable {
+    package let connection: ConnectionID
+    package let user: String
+    package let name: String
+
+    package init(connection: ConnectionID, user: String, name: String) {
+        self.connection = connection
+        self.user = user
+        self.name = name
+    }
+}
+
+/// What became of a batch of items.
+package struct CommitOutcome: Sendable {
+    /// The messages recorded, in the order of their seqs; nil where none was.
+    package var batch: MessageBatch?
+    /// Parallel to the items.
+    package var answers: [ItemAnswer]
+
+    package init(batch: MessageBatch?, answers: [ItemAnswer]) {
+        self.batch = batch
+        self.answers = answers
+    }
+}
+
+package enum ItemAnswer: Sendable {
+    /// For `publish`: everything that is owed to the publisher, in the order of its messages.
+    case publish([PublishAnswer])
+    /// For `openPublisher`: the handle, and the last id recorded under the name (0: none).
+    case opened(PublisherHandle, lastID: UInt64)
+    /// The whole item was refused.
+    case refused(ApusError)
+}
+
+package enum PublishAnswer: Sendable, Hashable {
+    case published(PublishedRun)
+    /// One message was refused; `id` is nil where it had none.
+    case refused(id: UInt64?, ApusError)
+}
+
+/// A run of messages of one publisher that reached their level. Messages of level `none` are in no run.
+package struct PublishedRun: Hashable, Sendable {
+    /// The id of its last message; nil where they have none.
+    package var lastID: UInt64?
+    package var count: UInt64
+    /// The seq of its last message. The seqs of a run are consecutive. 0 for duplicates: theirs is not looked up.
+    package var lastSeq: Seq
+    /// The level reached.
+    package var level: AckLevel
+    /// They had been recorded before.
+    package var isDuplicate: Bool
+
+    package init(lastID: UInt64?, count: UInt64, lastSeq: Seq, level: AckLevel, isDuplicate: Bool = false) {
+        self.lastID = lastID
+        self.count = count
+        self.lastSeq = lastSeq
+        self.level = level
+        self.isDuplicate = isDuplicate
+    }
+
+    /// Takes `next` in if it continues this run.
+    package mutating func merge(_ next: PublishedRun) -> Bool {
+        guard level == next.level, isDuplicate == next.isDuplicate, (lastID == nil) == (next.lastID == nil),
+            isDuplicate || lastSeq + next.count == next.lastSeq
+        else { return false }
+        lastID = next.lastID
+        count += next.count
+        lastSeq = next.lastSeq
+        return true
+    }
+}
+
+/// What a cursor wants to read.
+package struct PageRequest: Hashable, Sendable {
+    package var filters: FilterSet
+    /// Messages behind this seq.
+    package var after: Seq
+    /// Up to and including this seq, which is committed.
+    package var through: Seq
+    /// Bounds; one message may go over `bytesMax`, so that a page is never empty because of it.
+    package var bytesMax: Int
+    package var countMax: Int
+
+    package init(filters: FilterSet, after: Seq, through: Seq, bytesMax: Int, countMax: Int) {
+        self.filters = filters
+        self.after = after
+        self.through = through
+        self.bytesMax = bytesMax
+        self.countMax = countMax
+    }
+}
