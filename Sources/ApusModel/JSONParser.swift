@@ -77,7 +77,8 @@ package struct JSONParser {
             if members.count == 16 { names = Set(members.map(\.name)) }
             let isNew = names?.insert(name).inserted ?? !members.contains { $0.name == name }
             guard isNew else {
-                throw .fatal(.duplicateField, "the field \"\(name.prefix(80))\" stands twice, again before byte \(position)")
+                throw .fatal(
+                    .duplicateField, "the field \"\(name.prefix(80))\" stands twice, again before byte \(position)")
             }
             skipSpace()
             guard next == UInt8(ascii: ":") else { throw error("no colon after a name") }

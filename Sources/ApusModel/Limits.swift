@@ -83,73 +83,111 @@ extension Limits {
     private static let anyBytes = 1_024...(1 << 40)
 
     public static let table: [Row] = [
-        Row("max-connections", \.connectionsMax, "connections", 1...1_000_000,
+        Row(
+            "max-connections", \.connectionsMax, "connections", 1...1_000_000,
             "Open connections. Beyond it the broker stops accepting; the kernel's backlog waits."),
-        Row("max-header-bytes", \.headerBytesMax, "bytes", 128...65_535,
+        Row(
+            "max-header-bytes", \.headerBytesMax, "bytes", 128...65_535,
             "One frame's header. Beyond it the connection ends with header-too-large, before anything is allocated."),
-        Row("max-message-bytes", \.messageBytesMax, "bytes", 1...(1 << 30),
-            "One message's payload. Beyond it the connection ends with message-too-large, before anything is allocated."),
-        Row("receive-bytes", \.receiveBytesMax, "bytes", anyBytes,
+        Row(
+            "max-message-bytes", \.messageBytesMax, "bytes", 1...(1 << 30),
+            "One message's payload. Beyond it the connection ends with message-too-large, before anything is allocated."
+        ),
+        Row(
+            "receive-bytes", \.receiveBytesMax, "bytes", anyBytes,
             "Buffers of incomplete frames, in all. Beyond it the connections with the largest end with receive-budget."),
-        Row("frame-timeout", \.frameTimeoutSeconds, "seconds", 1...86_400,
+        Row(
+            "frame-timeout", \.frameTimeoutSeconds, "seconds", 1...86_400,
             "From a frame's first byte to its last. Beyond it the connection ends with frame-timeout."),
-        Row("keep-alive", \.keepAliveSeconds, "seconds", 1...65_535,
+        Row(
+            "keep-alive", \.keepAliveSeconds, "seconds", 1...65_535,
             "What hello is answered with where it names none or more. A peer silent for 1.5 times as long is dead."),
-        Row("peer-timeout", \.peerTimeoutSeconds, "seconds", 1...86_400,
+        Row(
+            "peer-timeout", \.peerTimeoutSeconds, "seconds", 1...86_400,
             "A peer whose machine acknowledges nothing for so long is dead. One that merely does not read is not."),
-        Row("publish-window-bytes", \.publishWindowBytes, "bytes", anyBytes,
+        Row(
+            "publish-window-bytes", \.publishWindowBytes, "bytes", anyBytes,
             "Uncommitted messages of one connection, storage allocated for them. Beyond it the connection is not read."),
-        Row("uncommitted-bytes", \.uncommittedBytesMax, "bytes", anyBytes,
+        Row(
+            "uncommitted-bytes", \.uncommittedBytesMax, "bytes", anyBytes,
             "Uncommitted messages of all connections. Beyond it publishing connections are not read."),
-        Row("new-names-per-second", \.newNamesPerSecond, "names", 1...10_000_000,
-            "Topics and encodings that the event loop has not seen lately, per connection. Beyond it the connection is read more slowly."),
-        Row("max-answers", \.answersMax, "runs", 16...16_777_216,
+        Row(
+            "new-names-per-second", \.newNamesPerSecond, "names", 1...10_000_000,
+            "Topics and encodings that the event loop has not seen lately, per connection. Beyond it the connection is read more slowly."
+        ),
+        Row(
+            "max-answers", \.answersMax, "runs", 16...16_777_216,
             "Answers that wait for a publisher which does not read them. Beyond it the connection is not read."),
-        Row("max-headers", \.headersMax, "headers", 0...10_000,
+        Row(
+            "max-headers", \.headersMax, "headers", 0...10_000,
             "Headers of one message. Beyond it the publish is refused with too-many."),
-        Row("batch-bytes", \.batchBytesMax, "bytes", anyBytes,
+        Row(
+            "batch-bytes", \.batchBytesMax, "bytes", anyBytes,
             "Messages of one commit. Beyond it the rest waits for the next one."),
-        Row("batch-rows", \.batchRowsMax, "messages", 1...1_000_000,
+        Row(
+            "batch-rows", \.batchRowsMax, "messages", 1...1_000_000,
             "Messages of one commit. Beyond it the rest waits for the next one."),
-        Row("max-topics", \.topicsMax, "topics", 1...100_000_000,
+        Row(
+            "max-topics", \.topicsMax, "topics", 1...100_000_000,
             "Topics in the log. Beyond it publishes to new ones are refused with too-many."),
-        Row("max-encodings", \.encodingsMax, "encodings", 1...10_000_000,
+        Row(
+            "max-encodings", \.encodingsMax, "encodings", 1...10_000_000,
             "Distinct encodings in the log. Beyond it publishes with new ones are refused with too-many."),
-        Row("max-publishers", \.publishersMax, "names", 1...10_000_000,
+        Row(
+            "max-publishers", \.publishersMax, "names", 1...10_000_000,
             "Publisher names remembered for deduplication. Beyond it a hello with a new one is refused with too-many."),
-        Row("publisher-idle", \.publisherIdleDays, "days", 1...36_500,
+        Row(
+            "publisher-idle", \.publisherIdleDays, "days", 1...36_500,
             "A publisher name not used for so long is forgotten, and with it its last id."),
-        Row("sync-delay", \.syncDelayMilliseconds, "milliseconds", 1...3_600_000,
+        Row(
+            "sync-delay", \.syncDelayMilliseconds, "milliseconds", 1...3_600_000,
             "The longest time that a message acknowledged as stored stays without an fsync."),
-        Row("busy-timeout", \.busyTimeoutSeconds, "seconds", 0...3_600,
+        Row(
+            "busy-timeout", \.busyTimeoutSeconds, "seconds", 0...3_600,
             "How long a commit waits for another process that has locked the file. Beyond it publishes get log-busy."),
-        Row("wal-checkpoint", \.walCheckpointBytes, "bytes", 65_536...(1 << 40),
+        Row(
+            "wal-checkpoint", \.walCheckpointBytes, "bytes", 65_536...(1 << 40),
             "The write-ahead log's growth after which its pages are copied into the database file."),
-        Row("wal-pause", \.walPauseBytes, "bytes", 65_536...(1 << 40),
+        Row(
+            "wal-pause", \.walPauseBytes, "bytes", 65_536...(1 << 40),
             "The write-ahead log's size at which the broker's own readers pause, so that one checkpoint completes."),
-        Row("wal-limit", \.walBytesMax, "bytes", 1_048_576...(1 << 44),
-            "The write-ahead log's size beyond which publishes are refused with storage-full: somebody's reader pins it."),
-        Row("name-cache", \.nameCacheEntries, "names", 16...16_777_216,
+        Row(
+            "wal-limit", \.walBytesMax, "bytes", 1_048_576...(1 << 44),
+            "The write-ahead log's size beyond which publishes are refused with storage-full: somebody's reader pins it."
+        ),
+        Row(
+            "name-cache", \.nameCacheEntries, "names", 16...16_777_216,
             "Topics kept in memory by the writer, and by each event loop. Others are looked up in the file."),
-        Row("tail-bytes", \.tailBytesMax, "bytes", anyBytes,
+        Row(
+            "tail-bytes", \.tailBytesMax, "bytes", anyBytes,
             "The newest committed messages kept in memory, storage allocated. Older ones are read from the log."),
-        Row("outbox-bytes", \.outboxBytesMax, "bytes", 4_096...(1 << 34),
+        Row(
+            "outbox-bytes", \.outboxBytesMax, "bytes", 4_096...(1 << 34),
             "Bytes on their way to one connection. Beyond it its cursors pause; nothing is dropped."),
-        Row("page-bytes", \.pageBytesMax, "bytes", 4_096...(1 << 30),
+        Row(
+            "page-bytes", \.pageBytesMax, "bytes", 4_096...(1 << 30),
             "Messages read from the log at a time for a subscription that is behind, or for a query."),
-        Row("pages-bytes", \.pagesBytesMax, "bytes", 65_536...(1 << 40),
+        Row(
+            "pages-bytes", \.pagesBytesMax, "bytes", 65_536...(1 << 40),
             "Pages read from the log and kept for others that read the same range. Beyond it the oldest go."),
-        Row("max-subscriptions", \.subscriptionsMax, "subscriptions", 1...1_000_000,
+        Row(
+            "max-subscriptions", \.subscriptionsMax, "subscriptions", 1...1_000_000,
             "Subscriptions of one connection. Beyond it a subscribe is refused with too-many."),
-        Row("max-filters", \.filtersMax, "filters", 1...10_000,
+        Row(
+            "max-filters", \.filtersMax, "filters", 1...10_000,
             "Filters of one subscription. Beyond it a subscribe is refused with too-many."),
-        Row("max-filter-levels", \.filterLevelsMax, "levels", 1...65_536,
+        Row(
+            "max-filter-levels", \.filterLevelsMax, "levels", 1...65_536,
             "Levels of one filter. Beyond it a subscribe is refused with invalid-filter."),
-        Row("max-queries", \.queriesMax, "queries", 1...1_000,
+        Row(
+            "max-queries", \.queriesMax, "queries", 1...1_000,
             "Queries of one connection at a time. Beyond it a query is refused with too-many."),
-        Row("replies-bytes", \.repliesBytesMax, "bytes", 1_024...(1 << 30),
-            "Replies other than publish answers that wait for a connection which does not read. Beyond it it is not read."),
-        Row("drain-time", \.drainSeconds, "seconds", 0...3_600,
+        Row(
+            "replies-bytes", \.repliesBytesMax, "bytes", 1_024...(1 << 30),
+            "Replies other than publish answers that wait for a connection which does not read. Beyond it it is not read."
+        ),
+        Row(
+            "drain-time", \.drainSeconds, "seconds", 0...3_600,
             "How long a stop waits for what is in flight. Beyond it connections are closed."),
     ]
 }

@@ -1,0 +1,210 @@
+internal import ApusModel
+package import NIOCore
+
+/// Writes frames that are not on the hot path, in either way. (Publish and message: `EnvelopeWriter`.)
+package enum FrameWriter {
+    package static func write(_ frame: Frame, _ way: Way, into out: inout ByteBuffer) {
+        switch frame {
+        case .hello(let hello): write(.hello, bag(hello), way, into: &out)
+        case .welcome(let welcome): write(.welcome, bag(welcome), way, into: &out)
+        case .published(let published): write(published, way, into: &out)
+        case .subscribe(let subscribe): write(.subscribe, bag(subscribe), way, into: &out)
+        case .subscribed(let subscription, let next):
+            write(.subscribed, numbers([(.subscription, UInt64(subscription)), (.next, next)]), way, into: &out)
+        case .credit(let credit): write(.credit, bag(credit), way, into: &out)
+        case .ack(let subscription, let seq):
+            write(.ack, numbers([(.subscription, UInt64(subscription)), (.seq, seq)]), way, into: &out)
+        case .nack(let subscription, let seq):
+            write(.nack, numbers([(.subscription, UInt64(subscription)), (.seq, seq)]), way, into: &out)
+        case .unsubscribe(let subscription):
+            write(.unsubscribe, numbers([(.subscription, UInt64(subscription))]), way, into: &out)
+        case .caughtUp(let subscription, let seq):
+            write(.caughtUp, numbers([(.subscription, UInt64(subscription)), (.seq, seq)]), way, into: &out)
+        case .gap(let gap): write(.gap, bag(gap), way, into: &out)
+        case .query(let query): write(.query, bag(query), way, into: &out)
+        case .row(let row): write(.row, bag(row), content: row.content, way, into: &out)
+        case .end(let end):
+            var bag = numbers([(.query, UInt64(end.query)), (.count, end.count)])
+            bag.set(.reason, end.reason)
+            write(.end, bag, way, into: &out)
+        case .ping: write(.ping, FieldBag(), way, into: &out)
+        case .pong: write(.pong, FieldBag(), way, into: &out)
+        case .error(let reply), .invalid(let reply): write(.error, bag(reply), way, into: &out)
+        case .goodbye(let reason):
+            var bag = FieldBag()
+            bag.set(.reason, reason)
+            write(.goodbye, bag, way, into: &out)
+        case .publish, .message:
+            assertionFailure("written by EnvelopeWriter")
+        }
+    }
+
+    // MARK: Fields of each kind
+
+    private static func numbers(_ values: [(Field, UInt64)]) -> FieldBag {
+        var bag = FieldBag()
+        for (field, value) in values { bag.set(field, value) }
+        return bag
+    }
+
+    private static func bag(_ hello: Hello) -> FieldBag {
+        var bag = numbers([(.version, hello.version)])
+        bag.set(.clientID, hello.clientID)
+        bag.set(.publisher, hello.publisher)
+        bag.set(.user, hello.user)
+        bag.set(.password, hello.password)
+        bag.set(.token, hello.token)
+        bag.set(.keepAlive, hello.keepAlive)
+        return bag
+    }
+
+    private static func bag(_ welcome: Welcome) -> FieldBag {
+        var bag = numbers([(.version, welcome.version)])
+        bag.set(.clientID, welcome.clientID)
+        bag.set(.log, welcome.log)
+        bag.set(.lastID, welcome.lastID)
+        bag.set(.keepAlive, welcome.keepAlive)
+        let limits = welcome.limits.sorted { $0.key < $1.key }
+        bag.set(.limits, .object(limits.map { JSON.Member($0.key, .unsigned($0.value)) }))
+        return bag
+    }
+
+    private static func bag(_ subscribe: Subscribe) -> FieldBag {
+        var bag = numbers([(.subscription, UInt64(subscribe.subscription))])
+        bag.set(.filter, filters(subscribe.filters))
+        bag.set(.from, ColdFrames.json(subscribe.from))
+        bag.set(.credit, subscribe.credit)
+        return bag
+    }
+
+    private static func filters(_ filters: [TopicFilter]) -> JSON {
+        filters.count == 1 ? .string(filters[0].text) : .array(filters.map { .string($0.text) })
+    }
+
+    private static func bag(_ credit: Credit) -> FieldBag {
+        switch credit.target {
+        case .subscription(let number): numbers([(.subscription, UInt64(number)), (.credit, credit.credit)])
+        case .query(let number): numbers([(.query, UInt64(number)), (.credit, credit.credit)])
+        }
+    }
+
+    private static func bag(_ gap: GapNotice) -> FieldBag {
+        var bag = numbers([(.subscription, UInt64(gap.subscription)), (.to, gap.to), (.count, gap.count)])
+        bag.set(.from, .unsigned(gap.from))
+        bag.set(.reason, gap.reason)
+        return bag
+    }
+
+    private static func bag(_ query: Query) -> FieldBag {
+        var bag = numbers([(.query, UInt64(query.query))])
+        bag.set(.select, query.select.rawValue)
+        if !query.filters.isEmpty { bag.set(.filter, filters(query.filters)) }
+        if let from = query.fromSeq { bag.set(.from, .unsigned(from)) }
+        bag.set(.to, query.toSeq)
+        if let since = query.since { bag.set(.since, .integer(since)) }
+        if let until = query.until { bag.set(.until, .integer(until)) }
+        bag.set(.last, query.last.map(UInt64.init))
+        bag.set(.contentType, query.contentType)
+        if !query.headers.isEmpty { bag.set(.headers, query.headers.json) }
+        bag.set(.grep, query.grep)
+        bag.set(.publisher, query.publisher)
+        bag.set(.limit, query.limit)
+        bag.set(.credit, query.credit)
+        return bag
+    }
+
+    private static func bag(_ row: Row) -> FieldBag {
+        var bag = numbers([(.query, UInt64(row.query))])
+        guard let message = row.message else { return bag }
+        bag.set(.seq, message.seq)
+        bag.set(.time, .integer(message.receivedAt))
+        bag.set(.topic, message.topic)
+        bag.set(.contentType, message.encoding.contentType)
+        bag.set(.charset, message.encoding.charset)
+        bag.set(.contentEncoding, message.encoding.contentEncoding)
+        bag.set(.byteOrder, message.encoding.byteOrder)
+        bag.set(.format, message.encoding.format)
+        if !message.headers.isEmpty { bag.set(.headers, message.headers.json) }
+        bag.set(.key, message.key)
+        bag.set(.publisher, message.publisher)
+        return bag
+    }
+
+    private static func bag(_ reply: ErrorReply) -> FieldBag {
+        var bag = FieldBag()
+        bag.set(.code, reply.error.code.rawValue)
+        bag.set(.message, reply.error.message)
+        bag.set(.hint, reply.error.hint)
+        bag.set(.fatal, reply.error.isFatal)
+        bag.set(.id, reply.id)
+        bag.set(.subscription, reply.subscription.map(UInt64.init))
+        bag.set(.query, reply.query.map(UInt64.init))
+        if reply.count > 0 { bag.set(.count, reply.count) }
+        return bag
+    }
+
+    private static func write(_ published: Published, _ way: Way, into out: inout ByteBuffer) {
+        guard way == .compact else {
+            var bag = FieldBag()
+            bag.set(.id, published.lastID)
+            if published.count != 1 { bag.set(.count, published.count) }
+            if published.lastSeq > 0 { bag.set(.seq, published.lastSeq) }
+            bag.set(.level, published.level.name)
+            bag.set(.duplicate, published.isDuplicate)
+            return write(.published, bag, way, into: &out)
+        }
+        var flags = published.level.rawValue
+        if published.isDuplicate { flags |= Wire.PublishFlags.marked }
+        if published.lastID != nil { flags |= Wire.PublishFlags.hasID }
+        out.writeMultipleIntegers(
+            UInt16(Wire.compactPrefixBytes + 20), Kind.published.rawValue, flags, UInt32(0), published.lastID ?? 0,
+            UInt32(clamping: published.count), published.lastSeq)
+    }
+
+    // MARK: The two ways
+
+    /// A header longer than 65,535 bytes cannot be written: texts that come from outside are cut to fit beforehand.
+    private static func write(
+        _ kind: Kind, _ bag: FieldBag, content: ByteBuffer = ByteBuffer(), _ way: Way, into out: inout ByteBuffer
+    ) {
+        let start = out.writerIndex
+        out.writeInteger(UInt16(0))
+        switch way {
+        case .json:
+            var members = [JSON.Member("kind", .string(kind.name))]
+            members += bag.values.map { JSON.Member($0.field.name, $0.value) }
+            if content.readableBytes > 0 || kind == .row {
+                members.append(JSON.Member("content-length", .integer(Int64(content.readableBytes))))
+            }
+            out.writeBytes(JSON.object(members).bytes)
+        case .compact:
+            out.writeMultipleIntegers(kind.rawValue, UInt8(0), UInt32(content.readableBytes))
+            for (field, value) in bag.values { write(field, value, into: &out) }
+        }
+        let length = out.writerIndex - start - Wire.lengthBytes
+        guard length <= Int(UInt16.max) else {
+            // Only a row can be so long: its headers are as long as a publish allowed, and it has more fields.
+            out.moveWriterIndex(to: start)
+            return
+        }
+        out.setInteger(UInt16(length), at: start)
+        out.writeImmutableBuffer(content)
+    }
+
+    private static func write(_ field: Field, _ value: JSON, into out: inout ByteBuffer) {
+        out.writeInteger(field.rawValue)
+        switch (field.form, value) {
+        case (.integer, .integer(let number)): out.writeMultipleIntegers(UInt16(8), number)
+        case (.bool, .bool(let flag)): out.writeMultipleIntegers(UInt16(1), UInt8(flag ? 1 : 0))
+        case (.text, .string(let text)):
+            // At most what a length of 16 bits can say.
+            let bytes = text.utf8.prefix(Int(UInt16.max))
+            out.writeInteger(UInt16(bytes.count))
+            out.writeBytes(bytes)
+        default:
+            let bytes = value.bytes.prefix(Int(UInt16.max))
+            out.writeInteger(UInt16(bytes.count))
+            out.writeBytes(bytes)
+        }
+    }
+}

@@ -1,0 +1,127 @@
+internal import ApusModel
+internal import NIOCore
+
+/// A header that was read; its content, when it is there, makes it a frame.
+struct ParsedHeader {
+    private enum Body {
+        case publish(Publish)
+        case message(Envelope)
+        case row(Row, FieldBag)
+        case frame(Frame)
+    }
+
+    private let body: Body
+    let contentBytes: UInt64
+
+    func frame(content: ByteBuffer) -> Frame {
+        switch body {
+        case .publish(var publish):
+            publish.content = content
+            return .publish(publish)
+        case .message(var envelope):
+            envelope.content = content
+            return .message(envelope)
+        case .row(var row, let bag):
+            row.content = content
+            do {
+                if bag[.seq] != nil { row.message = try ColdFrames.message(bag, payload: content) }
+                return .row(row)
+            } catch {
+                return .invalid(ErrorReply(error, query: row.query))
+            }
+        case .frame(let frame): return frame
+        }
+    }
+
+    // MARK: JSON
+
+    init(json header: ByteBuffer) throws(ApusError) {
+        let value = try header.withBytes { bytes throws(ApusError) in try JSONParser.parse(bytes) }
+        guard case .object(let members) = value else { throw .fatal(.malformedHeader, "the header is not an object") }
+        var bag = FieldBag()
+        var kindName = Kind.publish.name
+        var contentLength: JSON?
+        for member in members {
+            switch member.name {
+            case "kind":
+                guard case .string(let name) = member.value else {
+                    throw .fatal(.malformedHeader, "\"kind\" is not a string")
+                }
+                kindName = name
+            case "content-length": contentLength = member.value
+            default:
+                guard let field = Field.byName[member.name] else { continue }
+                guard bag[field] == nil else {
+                    throw .fatal(.duplicateField, "the field \"\(field.name)\" stands twice, in two spellings")
+                }
+                bag.set(field, member.value)
+            }
+        }
+        switch contentLength {
+        case nil: contentBytes = 0
+        case .integer(let length) where length >= 0: contentBytes = UInt64(length)
+        default: throw .fatal(.malformedHeader, "\"content-length\" is not an integer from 0 on")
+        }
+        guard let kind = Kind(name: kindName) else {
+            body = .frame(ColdFrames.invalid(bag, ApusError(.unknownKind, "no kind \"\(kindName.prefix(80))\"")))
+            return
+        }
+        guard contentLength != nil || kind != .publish else {
+            throw .fatal(
+                .malformedHeader, "a publish without \"content-length\"",
+                hint: "It says how many bytes of content follow the header; 0 is a length too.")
+        }
+        body = ParsedHeader.body(kind, bag)
+    }
+
+    // MARK: Compact
+
+    init(compact header: ByteBuffer) throws(ApusError) {
+        self = try header.withBytes { bytes throws(ApusError) in
+            try ParsedHeader(compact: bytes, in: header)
+        }
+    }
+
+    private init(compact bytes: UnsafeRawBufferPointer, in header: ByteBuffer) throws(ApusError) {
+        var reader = CompactReader(bytes: bytes)
+        let kindNumber = try reader.u8()
+        let flags = try reader.u8()
+        contentBytes = UInt64(try reader.u32())
+        switch Kind(rawValue: kindNumber) {
+        case .publish: body = .publish(try reader.publish(flags: flags, fields: header))
+        case .message: body = .message(try reader.message(flags: flags, fields: header))
+        case .published: body = .frame(.published(try reader.published(flags: flags)))
+        case let kind?: body = ParsedHeader.body(kind, try reader.bag())
+        case nil:
+            let error = ApusError(.unknownKind, "no kind 0x\(String(kindNumber, radix: 16))")
+            body = .frame(.invalid(ErrorReply(error)))
+        }
+    }
+
+    // MARK: Both
+
+    private static func body(_ kind: Kind, _ bag: FieldBag) -> Body {
+        do throws(ApusError) {
+            switch kind {
+            case .publish: return .publish(try ColdFrames.publish(bag))
+            case .message: return .message(try ColdFrames.envelope(bag))
+            case .row: return .row(Row(query: try bag.number(.query), message: nil, content: ByteBuffer()), bag)
+            default: return .frame(try ColdFrames.frame(kind, bag))
+            }
+        } catch {
+            return .frame(ColdFrames.invalid(bag, error, isPublish: kind == .publish))
+        }
+    }
+}
+
+extension ByteBuffer {
+    /// `withUnsafeReadableBytes`, with the error's type kept.
+    func withBytes<Value>(
+        _ body: (UnsafeRawBufferPointer) throws(ApusError) -> Value
+    ) throws(ApusError) -> Value {
+        let result = withUnsafeReadableBytes { bytes in
+            Result<Value, ApusError> { () throws(ApusError) in try body(bytes) }
+        }
+        return try result.get()
+    }
+}
