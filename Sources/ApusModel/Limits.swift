@@ -47,7 +47,7 @@ public struct Limits: Sendable, Hashable {
 
     /// One row of the table.
     public struct Row: Sendable {
-        /// The limit's name; its flag is `--` and the name, its environment variable `APUS_` and the name in capitals.
+        /// The limit's name; its flag is `--` and the name.
         public let name: String
         public let unit: String
         /// What is counted, and what happens beyond.
