@@ -57,9 +57,9 @@ struct ServeCommand: AsyncParsableCommand {
 
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
-        do {
+        do throws(ApusError) {
             try await BrokerProcess(configuration: try brokerConfiguration(), db: db).run()
-        } catch let error as ApusError {
+        } catch {
             Console.error(error)
             throw ExitStatus(error.code).exitCode
         }

@@ -1,7 +1,7 @@
 internal import ApusModel
 internal import ApusServer
 internal import ApusStore
-internal import Dispatch
+@preconcurrency internal import Dispatch
 internal import Glibc
 internal import Logging
 
