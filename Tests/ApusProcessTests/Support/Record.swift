@@ -46,6 +46,12 @@ struct Record: Sendable, Hashable {
         self.payload = payload
     }
 
+    /// Everything but the payload.
+    var summary: String {
+        let declared = [contentType, charset, contentEncoding, byteOrder].map { $0 ?? "-" }.joined(separator: ", ")
+        return "seq \(seq), \(topic), \(declared), \(payload.count) bytes"
+    }
+
     init(_ frame: RawClient.Frame) {
         let header = frame.header
         self.init(
