@@ -30,7 +30,7 @@ extension LogWriter {
             // The log itself has everything: a full disk only puts off the copying.
             guard failure.isBusy || failure.isFull else { throw .unknown(path: file.path, failure) }
             logger.warning("a checkpoint is put off", metadata: ["reason": "\(failure.text)"])
-            wal.checkpointed(frames: 0, of: wal.bytes / (Schema.pageBytes + 24))
+            wal.putOff()
             return false
         }
         wal.checkpointed(frames: Int(copied), of: Int(frames))

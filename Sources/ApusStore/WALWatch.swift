@@ -6,7 +6,7 @@ internal import GRDBSQLite
 final class WALWatch {
     private var frames = 0
     private let frameBytes: Int
-    /// The size at the last checkpoint, and whether that one copied everything.
+    /// The size at the last checkpoint.
     private(set) var checkpointedBytes = 0
 
     init(pageBytes: Int) { frameBytes = pageBytes + 24 }
@@ -36,8 +36,6 @@ final class WALWatch {
         checkpointedBytes = bytes
     }
 
-    func truncated() {
-        frames = 0
-        checkpointedBytes = 0
-    }
+    /// A checkpoint did not work: the next one is due when as much again has come.
+    func putOff() { checkpointedBytes = bytes }
 }

@@ -38,10 +38,13 @@ final class TestLog {
     var limits: Limits
     private(set) var store: Store
     let path: String
+    /// Counts and breaks what SQLite does to the files.
+    let disk: DiskFaults
 
     init(limits: Limits = .defaults) throws {
         directory = try TestDirectory()
         path = directory.path("apus.db")
+        disk = FaultyDisk.watch(path)
         self.limits = limits
         store = try TestLog.open(path, limits, clock, monotonic)
     }
