@@ -1,3 +1,4 @@
+internal import ApusModel
 internal import GRDBSQLite
 
 /// How large the write-ahead log is: SQLite tells after each commit.
@@ -8,6 +9,9 @@ final class WALWatch {
     private let frameBytes: Int
     /// The size at the last checkpoint.
     private(set) var checkpointedBytes = 0
+    /// When it was last tried to start it anew, and when the next warning about that may come; monotonic clock.
+    var restartTriedAt: Microseconds = 0
+    var warnAt: Microseconds = 0
 
     init(pageBytes: Int) { frameBytes = pageBytes + 24 }
 

@@ -153,6 +153,7 @@ struct WALTests {
         #expect(refused?.message.contains("wal-limit") == true)
         #expect(try log.store.rest() != nil)
         try shell.run("COMMIT")
+        log.monotonic.advance(seconds: 0.1)
         _ = try log.store.rest()
         #expect(try log.store.publish("t", count: 1).refusals.isEmpty)
         #expect(try log.store.status().head > 500)

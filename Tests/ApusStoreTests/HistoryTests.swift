@@ -5,7 +5,9 @@ import Testing
 
 @Suite("Queries on the history")
 struct HistoryTests {
-    private func query(_ store: any LogQueries, countMax: Int = 3, _ change: (inout HistorySelection) throws -> Void) throws -> [Row] {
+    private func query(_ store: any LogQueries, countMax: Int = 3, _ change: (inout HistorySelection) throws -> Void)
+        throws -> [Row]
+    {
         var selection = HistorySelection()
         try change(&selection)
         let bounds = try store.bounds(selection)
@@ -47,7 +49,11 @@ struct HistoryTests {
         let start = log.clock.now - 20_000_000
         #expect(try query(store) { _ in }.map(\.seq) == [1, 2, 3, 4, 5])
         #expect(try query(store) { $0.filters = try filters("a/#") }.map(\.seq) == [1, 2, 4])
-        #expect(try query(store) { $0.fromSeq = 2; $0.toSeq = 4 }.map(\.seq) == [2, 3, 4])
+        #expect(
+            try query(store) {
+                $0.fromSeq = 2
+                $0.toSeq = 4
+            }.map(\.seq) == [2, 3, 4])
         #expect(try query(store) { $0.since = start + 10_000_000 }.map(\.seq) == [4, 5])
         #expect(try query(store) { $0.until = start + 10_000_000 }.map(\.seq) == [1, 2, 3])
         #expect(try query(store) { $0.contentType = "text/plain" }.map(\.seq) == [1, 4])
@@ -59,9 +65,21 @@ struct HistoryTests {
         #expect(try query(store) { $0.publisher = "meter" }.map(\.seq) == [4])
         #expect(try query(store) { $0.publisher = "nobody" }.isEmpty)
         #expect(try query(store) { $0.last = 2 }.map(\.seq) == [4, 5])
-        #expect(try query(store) { $0.last = 1; $0.grep = "world" }.map(\.seq) == [4])
-        #expect(try query(store) { $0.last = 2; $0.toSeq = 3 }.map(\.seq) == [2, 3])
-        #expect(try query(store) { $0.last = 9; $0.filters = try filters("a/+") }.map(\.seq) == [1, 2, 4])
+        #expect(
+            try query(store) {
+                $0.last = 1
+                $0.grep = "world"
+            }.map(\.seq) == [4])
+        #expect(
+            try query(store) {
+                $0.last = 2
+                $0.toSeq = 3
+            }.map(\.seq) == [2, 3])
+        #expect(
+            try query(store) {
+                $0.last = 9
+                $0.filters = try filters("a/+")
+            }.map(\.seq) == [1, 2, 4])
         #expect(
             try query(store) {
                 $0.filters = try filters("a/1")
@@ -73,7 +91,11 @@ struct HistoryTests {
     @Test("Seqs that contradict each other select nothing")
     func emptyRange() throws {
         let log = try sample()
-        #expect(try query(log.store) { $0.fromSeq = 4; $0.toSeq = 2 }.isEmpty)
+        #expect(
+            try query(log.store) {
+                $0.fromSeq = 4
+                $0.toSeq = 2
+            }.isEmpty)
         #expect(try query(log.store) { $0.fromSeq = 400 }.isEmpty)
         #expect(try query(log.store) { $0.last = 0 }.isEmpty)
     }
@@ -123,7 +145,8 @@ struct HistoryTests {
             Draft("t", "gz", encoding: try Encoding(charset: "utf-8", contentEncoding: "gzip")),
         ])
         let shell = try Shell(log.path, isReadOnly: true)
-        let columns = "seq, time, topic, content_type, charset, content_encoding, byte_order, publisher, headers, size, text"
+        let columns =
+            "seq, time, topic, content_type, charset, content_encoding, byte_order, publisher, headers, size, text"
         let rows = try shell.run("SELECT \(columns) FROM history ORDER BY seq")
         #expect(
             rows[0] == [

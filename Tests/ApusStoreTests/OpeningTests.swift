@@ -45,6 +45,38 @@ struct OpeningTests {
         #expect(code(log.path)?.code == .logDamaged)
     }
 
+    @Test(
+        "Numbers that no log has are damage, not a crash",
+        arguments: [
+            "UPDATE log SET reserved_through = 9223372036854775807", "UPDATE log SET reserved_through = -1",
+            "UPDATE log SET trimmed_through = -1", "UPDATE log SET sealed_through = 9223372036854775807",
+            "UPDATE message SET seq = 9223372036854775807", "UPDATE message SET seq = -9",
+        ])
+    func impossibleNumbers(sql: String) throws {
+        let log = try TestLog()
+        try log.store.publish("t", count: 1)
+        try log.store.close()
+        let shell = try Shell(log.path)
+        try shell.run(sql)
+        shell.close()
+        #expect(code(log.path)?.code == .logDamaged)
+    }
+
+    @Test("Times and counts that no log has do no harm")
+    func strangeNumbers() throws {
+        let log = try TestLog()
+        try log.store.publish("t", count: 1)
+        try log.store.close()
+        let shell = try Shell(log.path)
+        try shell.run("UPDATE message SET received_at = 9223372036854775807")
+        try shell.run("UPDATE log SET topics = 9223372036854775807, publishers = -5")
+        shell.close()
+        let store = try TestLog.open(log.path)
+        #expect(try store.publish([Draft("t", ttl: 4_000_000_000)]).batch?.messages[0].expiresAt == .max)
+        #expect(try store.publish([Draft("new")]).refusals.map(\.code) == [.tooMany])
+        try store.close()
+    }
+
     @Test("A file whose pages are overwritten is damaged")
     func overwrittenPages() throws {
         let log = try TestLog()
@@ -169,6 +201,24 @@ struct ReadOnlyTests {
         #expect(try Store.openReadOnly(path: killed, limits: .defaults).status().head == 3)
         try log.store.close()
         #expect(try Store.openReadOnly(path: log.path, limits: .defaults).status().head == 3)
+    }
+
+    @Test("Where nothing can be written beside it, it is read as it is, unless rows stand in its write-ahead log")
+    func nothingCanBeWritten() throws {
+        let log = try TestLog()
+        try log.store.publish("t", count: 3)
+        let killed = try log.copyAsKilled("killed ?#%.db")
+        try log.store.close()
+        // SQLite follows no link to its shared memory: that keeps it from making one, also for root.
+        for path in [log.path, killed, log.path + " ?#%"] {
+            try FileManager.default.createSymbolicLink(atPath: path + "-shm", withDestinationPath: "none/none")
+        }
+        #expect(try Store.openReadOnly(path: log.path, limits: .defaults).status().head == 3)
+        let error = #expect(throws: ApusError.self) { try Store.openReadOnly(path: killed, limits: .defaults) }
+        #expect(error?.code == .unavailable)
+        #expect(error?.message.contains("write-ahead log") == true)
+        try FileManager.default.moveItem(atPath: log.path, toPath: log.path + " ?#%")
+        #expect(try Store.openReadOnly(path: log.path + " ?#%", limits: .defaults).status().head == 3)
     }
 
     @Test("What is no log is refused")

@@ -23,16 +23,16 @@ struct PageTests {
     /// Every filter's pages must be what matching each message gives.
     private func check(_ store: Store, _ all: [(seq: Seq, topic: Topic)], _ filters: FilterSet) throws {
         let expected = all.filter { filters.matches($0.topic) }.map(\.seq)
-        #expect(try store.readAll(filters, countMax: 5_000).map(\.seq) == expected, "\(filters.filters)")
+        #expect(try store.readSeqs(filters) == expected, "\(filters.filters)")
         for count in [1, 7, expected.count, expected.count + 1] where count > 0 {
             let start = try store.start(.last(count), filters: filters)
-            let first = expected.dropFirst(max(0, expected.count - count)).first
-            #expect(try store.readAll(filters, after: start, countMax: 5_000).first?.seq == first)
-            #expect(expected.filter { $0 > start }.count == min(count, expected.count))
+            let index = max(0, expected.count - count)
+            #expect(index == expected.count || start < expected[index])
+            #expect(index == 0 || start >= expected[index - 1])
         }
     }
 
-    @Test("Posting lists and scans agree, sealed or not, after kills too", arguments: [1, 2, 3] as [UInt64])
+    @Test("Posting lists and scans agree, sealed or not, after kills too", arguments: [1, 2] as [UInt64])
     func postingsEqualScan(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         let log = try TestLog()
@@ -43,8 +43,8 @@ struct PageTests {
             try filters("common/#", "rare/1"), try filters("nothing/here"), try filters("+/1"), try filters("#"),
             try filters("common"), .all,
         ]
-        for round in 0..<3 {
-            for _ in 0..<8 {
+        for round in 0..<2 {
+            for _ in 0..<10 {
                 var drafts: [Draft] = []
                 for _ in 0..<Int.random(in: 1_000..<3_000, using: &random) {
                     let isRare = Int.random(in: 0..<500, using: &random) == 0
@@ -147,7 +147,9 @@ struct PageTests {
     @Test("Expired messages are left out, and the page says how many")
     func expired() throws {
         let log = try TestLog()
-        try log.store.publish([Draft("t", "1", ttl: 10), Draft("t", "2"), Draft("t", "3", ttl: 10), Draft("t", "4", ttl: 60)])
+        try log.store.publish([
+            Draft("t", "1", ttl: 10), Draft("t", "2"), Draft("t", "3", ttl: 10), Draft("t", "4", ttl: 60),
+        ])
         #expect(try log.store.readAll().count == 4)
         log.clock.advance(seconds: 10)
         let page = try log.store.page(

@@ -57,7 +57,10 @@ struct StartTests {
         #expect(try store.start(.seq(0), filters: .all) == 0)
         #expect(try store.start(.last(0), filters: .all) == store.head)
         let odd = try filters("t/1")
-        #expect(try store.readAll(odd, after: try store.start(.last(3), filters: odd)).map(\.seq) == [seqs[5], seqs[7], seqs[9]])
+        #expect(
+            try store.readAll(odd, after: try store.start(.last(3), filters: odd)).map(\.seq) == [
+                seqs[5], seqs[7], seqs[9],
+            ])
         #expect(try store.start(.last(1_000), filters: odd) == 0)
         try store.close()
     }
@@ -78,7 +81,8 @@ struct RetainedTests {
         var rows: [Row] = []
         while position < store.head {
             let page = try store.retained(
-                PageRequest(filters: filters, after: position, through: store.head, bytesMax: 1 << 20, countMax: countMax))
+                PageRequest(
+                    filters: filters, after: position, through: store.head, bytesMax: 1 << 20, countMax: countMax))
             rows += page.rows
             position = page.through
         }
