@@ -182,7 +182,8 @@ struct PublishWindow {
             switch slots[position].status {
             case .written:
                 let isInRun = offset < published.count
-                let seq = isInRun && published.lastSeq > offset && !published.isDuplicate ? published.lastSeq - offset : 0
+                let seq =
+                    isInRun && published.lastSeq > offset && !published.isDuplicate ? published.lastSeq - offset : 0
                 let receipt = Receipt(
                     seq: seq, level: published.level, isDuplicate: published.isDuplicate && isInRun)
                 answer(position, .success(receipt))
