@@ -213,15 +213,19 @@ extension OutgoingMessage {
     }
 }
 
-/// The error that `body` throws.
+/// The error that `body` throws; nil, and the test fails, where it throws none or another.
 func error(
-    _ body: () async throws(ApusError) -> some Any, sourceLocation: SourceLocation = #_sourceLocation
+    _ body: () async throws -> some Any, sourceLocation: SourceLocation = #_sourceLocation
 ) async -> ApusError? {
-    do throws(ApusError) {
+    do {
         _ = try await body()
         Issue.record("no error", sourceLocation: sourceLocation)
         return nil
     } catch {
+        guard let error = error as? ApusError else {
+            Issue.record("\(error)", sourceLocation: sourceLocation)
+            return nil
+        }
         return error
     }
 }
