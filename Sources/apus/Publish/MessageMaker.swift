@@ -1,0 +1,74 @@
+internal import ApusClient
+internal import ApusModel
+internal import NIOCore
+
+/// What `pub` was told to declare, and what it does to payloads because of that.
+struct Declaration: Sendable {
+    /// For payloads that are bytes.
+    let encoding: Encoding
+    /// For text of the command line: what is not declared is filled in.
+    let textEncoding: Encoding
+    let headers: Headers
+    let key: String?
+    private let compression: String?
+
+    init(_ encoding: Encoding, headers: Headers = [:], key: String? = nil, compresses: Bool = true) throws(ApusError) {
+        self.encoding = encoding
+        self.headers = headers
+        self.key = key
+        textEncoding = try Encoding(
+            contentType: encoding.contentType ?? "text/plain",
+            charset: encoding.charset ?? (encoding.textCharset == nil ? "utf-8" : nil),
+            contentEncoding: encoding.contentEncoding, byteOrder: encoding.byteOrder, format: encoding.format)
+        let compression = encoding.compression
+        self.compression = compresses ? compression.flatMap { Compression.isKnown($0) ? $0 : nil } : nil
+    }
+
+    /// - Parameter text: UTF-8.
+    /// - Throws: `invalid-encoding`, naming the character that the charset does not have.
+    func text(_ text: ByteBuffer, _ encoding: Encoding) throws(ApusError) -> ByteBuffer {
+        guard let charset = encoding.textCharset else { return try bytes(text) }
+        let encoded = try TextEncoder.encode(
+            Array(text.readableBytesView), to: charset, byteOrder: encoding.byteOrder)
+        return try bytes(ByteBuffer(bytes: encoded))
+    }
+
+    func bytes(_ payload: ByteBuffer) throws(ApusError) -> ByteBuffer {
+        guard let compression else { return payload }
+        return try Compression.deflate(payload, compression)
+    }
+}
+
+/// Makes messages of payloads.
+struct MessageMaker: Sendable {
+    let topic: String
+    let declaration: Declaration
+    let level: AckLevel
+    let ttlSeconds: UInt32
+    let retain: Bool
+
+    func message(_ payload: RawPayload) throws(ApusError) -> OutgoingMessage {
+        switch payload {
+        case .text(let text):
+            let encoding = declaration.textEncoding
+            return message(try declaration.text(text, encoding), encoding)
+        case .record(let record):
+            let encoding = declaration.encoding
+            return message(try declaration.text(record, encoding), encoding)
+        case .bytes(let bytes):
+            return message(try declaration.bytes(bytes), declaration.encoding)
+        }
+    }
+
+    private func message(_ payload: ByteBuffer, _ encoding: Encoding) -> OutgoingMessage {
+        OutgoingMessage(
+            topic: topic, payload: payload, encoding: encoding, headers: declaration.headers, key: declaration.key,
+            ttlSeconds: ttlSeconds, retain: retain, level: level)
+    }
+
+    /// Whether every text can be written in its charset, before anything is published.
+    func check(_ source: PayloadSource) throws(ApusError) {
+        guard case .items(let items, _) = source else { return }
+        for case .text(let text) in items { _ = try message(.text(text)) }
+    }
+}

@@ -1,0 +1,123 @@
+internal import ApusClient
+internal import ApusModel
+internal import ArgumentParser
+internal import Glibc
+internal import Logging
+
+/// How to reach the broker: the options that all commands of a client share.
+struct ConnectionOptions: ParsableArguments, Sendable {
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "The broker: apus://host[:port], apus+unix:///path, or just host[:port].",
+            discussion: "Without it $APUS_SERVER, else \(Endpoint.local).", valueName: "server"),
+        transform: parsing(Endpoint.init))
+    var server: Endpoint?
+
+    @Option(
+        help: ArgumentHelp(
+            "Wait until the broker is there, for at most so many seconds, or for as long as it takes: --wait, --wait=30.",
+            valueName: "seconds"))
+    var wait: WaitTime?
+
+    @Flag(name: .shortAndLong, help: "Say nothing on standard error but errors.")
+    var quiet = false
+
+    @Flag(help: "Say on standard error what happens to the connection.")
+    var verbose = false
+
+    var console: Console { Console(isQuiet: quiet, isVerbose: verbose) }
+
+    func endpoint() throws(ApusError) -> Endpoint {
+        if let server { return server }
+        guard let variable = getenv("APUS_SERVER") else { return .local }
+        let text = String(cString: variable)
+        if text.isEmpty { return .local }
+        do {
+            return try Endpoint(text)
+        } catch {
+            throw ApusError(.usage, "$APUS_SERVER: \(error.message)", hint: error.hint)
+        }
+    }
+
+    /// - Parameter publisher: a name that asks for deduplication.
+    /// - Parameter reconnects: whether the command outlives its connection.
+    func connect(publisher: String? = nil, reconnects: Bool) async throws -> ApusClient {
+        var configuration = ClientConfiguration(endpoint: try endpoint())
+        configuration.publisher = publisher
+        configuration.reconnects = reconnects
+        configuration.waitsForBroker = wait != nil
+        configuration.logger = Logger(label: "apus") { _ in SwiftLogNoOpLogHandler() }
+        let ready = configuration
+        console.detail("connecting to \(ready.endpoint)")
+        let client = try await Deadline.run(
+            seconds: wait?.seconds,
+            orThrow: ApusError(
+                .unavailable, "no broker at \(ready.endpoint) within \(wait?.description ?? "") seconds",
+                hint: "Is it running? apus serve starts one.")
+        ) {
+            try await ApusClient.connect(ready)
+        }
+        console.detail("connected to \(ready.endpoint)")
+        tellStates(of: client)
+        return client
+    }
+
+    /// Tells when the connection is lost and when it is back.
+    private func tellStates(of client: ApusClient) {
+        guard !quiet else { return }
+        let console = console
+        Task.detached {
+            var isLost = false
+            for await state in client.states() {
+                switch state {
+                case .reconnecting(let attempt, let error):
+                    if !isLost { console.note("\(error.message); reconnecting") }
+                    if isLost { console.detail("attempt \(attempt): \(error.message)") }
+                    isLost = true
+                case .connected:
+                    if isLost { console.note("connected again") }
+                    isLost = false
+                case .connecting, .closed: break
+                }
+            }
+        }
+    }
+}
+
+/// The value of `--wait`; without one it waits for as long as it takes.
+enum WaitTime: ExpressibleByArgument, Hashable, Sendable, CustomStringConvertible {
+    case forever
+    case seconds(Double)
+
+    private static let foreverWord = "forever"
+
+    init?(argument: String) {
+        if argument == WaitTime.foreverWord {
+            self = .forever
+        } else if let seconds = Double(argument), seconds >= 0, seconds <= 1e9 {
+            self = .seconds(seconds)
+        } else {
+            return nil
+        }
+    }
+
+    var seconds: Double? {
+        if case .seconds(let seconds) = self { seconds } else { nil }
+    }
+
+    var description: String {
+        switch self {
+        case .forever: WaitTime.foreverWord
+        case .seconds(let seconds): seconds == seconds.rounded() ? "\(Int(seconds))" : "\(seconds)"
+        }
+    }
+
+    /// ArgumentParser has no options whose value may be left out where an argument follows: `--wait` gets its value here.
+    static func spelledOut(_ arguments: [String]) -> [String] {
+        let end = arguments.firstIndex(of: "--") ?? arguments.endIndex
+        return arguments.enumerated().map { index, argument in
+            index < end && argument == "--wait" ? "--wait=\(foreverWord)" : argument
+        }
+    }
+}

@@ -1,0 +1,98 @@
+internal import ApusBroker
+internal import ApusClient
+internal import ApusModel
+internal import ApusStore
+internal import NIOCore
+
+/// Where rows of history come from: a broker, or a file that is read without one.
+enum HistorySource {
+    case broker(ApusClient)
+    case file(any LogQueries)
+
+    static func open(file: String?, _ connection: ConnectionOptions) async throws -> HistorySource {
+        if let file { return .file(try Store.openReadOnly(path: file, limits: .defaults)) }
+        return .broker(try await connection.connect(reconnects: false))
+    }
+
+    /// Hands every row to `body`, until it returns false.
+    func forEach(_ query: HistoryQuery, _ body: (Message) -> Bool) async throws {
+        switch self {
+        case .broker(let client):
+            for try await message in try await client.history(query) where !body(message) { return }
+        case .file(let log):
+            try HistorySource.forEach(query, in: log, body)
+        }
+    }
+
+    func close() async {
+        if case .broker(let client) = self { _ = await client.close() }
+    }
+
+    private static let pageBytes = 1 << 20
+    private static let pageRows = 1_024
+
+    private static func forEach(
+        _ query: HistoryQuery, in log: any LogQueries, _ body: (Message) -> Bool
+    ) throws {
+        let selection = try query.selection()
+        let bounds = try log.bounds(selection)
+        var after = bounds.after
+        var left = query.limit ?? .max
+        while after < bounds.through, left > 0, !Interrupts.isRequested {
+            let request = HistoryRequest(
+                selection: selection, after: after, through: bounds.through, bytesMax: pageBytes,
+                countMax: min(left, pageRows))
+            let batch = try log.history(request)
+            for index in batch.messages.indices.prefix(left) {
+                guard body(try batch.message(at: index)) else { return }
+                left -= 1
+            }
+            guard batch.through > after else {
+                throw ApusError(.internalError, "the log's pages do not go on behind seq \(after)")
+            }
+            after = batch.through
+        }
+    }
+}
+
+extension HistoryQuery {
+    /// The same question, as the store takes it.
+    fileprivate func selection() throws(ApusError) -> HistorySelection {
+        var selection = HistorySelection()
+        if !filters.isEmpty {
+            var parsed: [TopicFilter] = []
+            for filter in filters { parsed.append(try TopicFilter(filter)) }
+            selection.filters = FilterSet(parsed)
+        }
+        selection.fromSeq = fromSeq
+        selection.toSeq = toSeq
+        selection.since = since
+        selection.until = until
+        selection.last = last
+        selection.contentType = contentType
+        selection.headers = headers
+        selection.grep = grep
+        selection.publisher = publisher
+        return selection
+    }
+}
+
+extension MessageBatch {
+    /// A stored message as a subscriber would get it.
+    fileprivate func message(at index: Int) throws(ApusError) -> Message {
+        let row = messages[index]
+        let arena = arenas[Int(row.arena)]
+        func slice(_ slice: Slice) -> ByteBuffer {
+            arena.getSlice(at: Int(slice.offset), length: Int(slice.length)) ?? ByteBuffer()
+        }
+        var headers = Headers()
+        if !row.headers.isEmpty {
+            headers = try Headers(json: try JSONParser.parse(String(buffer: slice(row.headers))))
+        }
+        return Message(
+            seq: row.seq, receivedAt: row.receivedAt, topic: topics[Int(row.topic)].name,
+            encoding: encodings[Int(row.encoding)], headers: headers,
+            key: row.key.isEmpty ? nil : String(buffer: slice(row.key)), payload: slice(row.payload),
+            publisher: row.publisher == StoredMessage.noPublisher ? nil : publishers[Int(row.publisher)])
+    }
+}
