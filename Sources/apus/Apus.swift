@@ -22,7 +22,7 @@ struct Apus: AsyncParsableCommand {
                 name: "Messages",
                 subcommands: [PublishCommand.self, SubscribeCommand.self, HistoryCommand.self, GetCommand.self]),
             CommandGroup(name: "Looking around", subcommands: [TopicsCommand.self, StatusCommand.self]),
-            CommandGroup(name: "Other", subcommands: [CompletionsCommand.self]),
+            CommandGroup(name: "Other", subcommands: [BenchCommand.self, CompletionsCommand.self]),
         ])
 
     static func main() async {

@@ -11,7 +11,7 @@ enum HistorySource {
 
     static func open(file: String?, _ connection: ConnectionOptions) async throws -> HistorySource {
         if let file { return .file(try Store.openReadOnly(path: file, limits: .defaults)) }
-        return .broker(try await connection.connect(reconnects: false))
+        return .broker(try await connection.connect())
     }
 
     /// Hands every row to `body`, until it returns false.
