@@ -24,6 +24,18 @@ let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift"
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
+/// Only for `scripts/fuzz.sh`, which sets `APUS_FUZZ=1` and adds the sanitizers: libFuzzer brings its own `main`.
+let fuzzers: [Target] =
+    Context.environment["APUS_FUZZ"] == "1"
+    ? [
+        .executableTarget(
+            name: "apus-fuzz",
+            dependencies: ["ApusModel", "ApusWire", nio],
+            path: "Fuzz",
+            exclude: ["Corpus"],
+            swiftSettings: settings)
+    ] : []
+
 // The order of the targets is the order in which a message meets them; imports point one way only.
 let package = Package(
     name: "apus",
@@ -108,8 +120,24 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ApusTests",
-            dependencies: ["apus", "ApusModel", "ApusWire", "ApusClient", nio, nioPosix],
+            dependencies: [
+                "apus", "ApusModel", "ApusWire", "ApusClient", "ApusBroker", nio, nioPosix, nioLocks, logging,
+                arguments,
+            ],
             swiftSettings: settings),
-    ],
+        // Real processes through the command line: it needs the built `apus` beside it.
+        .testTarget(
+            name: "ApusProcessTests",
+            dependencies: ["apus", "ApusModel", "ApusWire", "ApusClient", "ApusTesting", nio, nioPosix, nioLocks],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "apus-benchmarks",
+            dependencies: [
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusServer", "ApusClient", "ApusMigrations",
+                "CApus", nio, nioPosix, nioLocks, logging, arguments, histogram, grdb, sqlite,
+            ],
+            path: "Benchmarks",
+            swiftSettings: settings),
+    ] + fuzzers,
     swiftLanguageModes: [.v6]
 )

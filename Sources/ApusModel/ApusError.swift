@@ -48,6 +48,7 @@ public struct ApusError: Error, Hashable, Sendable, CustomStringConvertible {
         case connectionLost = "connection-lost"
         case backlogFull = "backlog-full"
         case closed = "closed"
+        case cancelled = "cancelled"
         case usage = "usage"
         case input = "input-output"
         case internalError = "internal"

@@ -47,7 +47,7 @@ public struct Limits: Sendable, Hashable {
 
     /// One row of the table.
     public struct Row: Sendable {
-        /// The limit's name; its flag is `--` and the name, its environment variable `APUS_` and the name in capitals.
+        /// The limit's name; its flag is `--` and the name.
         public let name: String
         public let unit: String
         /// What is counted, and what happens beyond.
@@ -101,7 +101,8 @@ extension Limits {
             "From a frame's first byte to its last. Beyond it the connection ends with frame-timeout."),
         Row(
             "keep-alive", \.keepAliveSeconds, "seconds", 1...65_535,
-            "What hello is answered with where it names none or more. A peer silent for 1.5 times as long is dead."),
+            "The longest keep-alive that hello may ask for; more is cut to it. A peer silent for 1.5 times as long is dead."
+        ),
         Row(
             "peer-timeout", \.peerTimeoutSeconds, "seconds", 1...86_400,
             "A peer whose machine acknowledges nothing for so long is dead. One that merely does not read is not."),

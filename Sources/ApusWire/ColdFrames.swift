@@ -107,13 +107,14 @@ enum ColdFrames {
         return publish
     }
 
-    static func envelope(_ bag: FieldBag) throws(ApusError) -> Envelope {
+    /// - Parameter number: the field that says what the message comes for.
+    static func envelope(_ bag: FieldBag, number: Field) throws(ApusError) -> Envelope {
         var fields = ByteBuffer()
         let text = try envelopeText(bag, into: &fields)
         var envelope = Envelope(fields: fields, content: ByteBuffer())
         envelope.text = text
-        envelope.subscription = try bag.number(.subscription)
-        envelope.seq = try seq(bag)
+        envelope.subscription = try bag.number(number)
+        envelope.seq = try bag.unsigned(.seq) ?? 0
         envelope.time = try bag.signed(.time) ?? 0
         envelope.isRedelivered = try bag.bool(.redelivered)
         envelope.isRetained = try bag.bool(.retained)
@@ -136,23 +137,9 @@ enum ColdFrames {
         text.byteOrder = put(try bag.text(.byteOrder), &fields)
         text.format = put(try bag.text(.format), &fields)
         text.key = put(try bag.text(.key), &fields)
+        text.publisher = put(try bag.text(.publisher), &fields)
         if let headers = bag[.headers], headers != .null { text.headers = put(headers.text, &fields) }
         return text
-    }
-
-    /// A history row's message.
-    static func message(_ bag: FieldBag, payload: ByteBuffer) throws(ApusError) -> Message {
-        let encoding = try Encoding(
-            contentType: try bag.text(.contentType), charset: try bag.text(.charset),
-            contentEncoding: try bag.text(.contentEncoding), byteOrder: try bag.text(.byteOrder),
-            format: try bag.text(.format))
-        var headers = Headers()
-        if let json = bag[.headers], json != .null { headers = try Headers(json: json) }
-        return Message(
-            seq: try seq(bag), receivedAt: try bag.signed(.time) ?? 0,
-            topic: try bag.required(.topic, try bag.text(.topic)), encoding: encoding, headers: headers,
-            key: try bag.text(.key), payload: payload, isRetained: try bag.bool(.retained),
-            publisher: try bag.text(.publisher))
     }
 
     // MARK: Subscribing

@@ -108,6 +108,7 @@ struct CompactReader {
             case .format: text.format = value
             case .headers: text.headers = value
             case .key: text.key = value
+            case .publisher: text.publisher = value
             case .ttl, .deliveryCount: try integer(field ?? .ttl, try unsigned(value))
             default: break
             }

@@ -54,25 +54,61 @@ package enum EnvelopeWriter {
         }
     }
 
-    /// A `message`.
+    /// What a message answers: it comes for a subscription, or as a row of a history query.
+    package enum Address {
+        case subscription(UInt32)
+        /// `publisher`: the name it was published under; empty for none.
+        case query(UInt32, publisher: String)
+
+        fileprivate var kind: Kind {
+            switch self {
+            case .subscription: .message
+            case .query: .row
+            }
+        }
+
+        fileprivate var number: UInt32 {
+            switch self {
+            case .subscription(let number), .query(let number, _): number
+            }
+        }
+
+        fileprivate var publisher: String {
+            switch self {
+            case .subscription: ""
+            case .query(_, let publisher): publisher
+            }
+        }
+    }
+
+    /// A `message`, or a `row` of a history query.
     package static func message(
-        subscription: UInt32, seq: Seq, time: Microseconds, isRetained: Bool, fragment: EnvelopeFragment,
+        _ address: Address, seq: Seq, time: Microseconds, isRetained: Bool, fragment: EnvelopeFragment,
         content: Content, way: Way, into out: inout ByteBuffer
     ) {
+        let publisher = address.publisher
         switch way {
         case .compact:
-            write(fragment, content, fixedBytes: 20, into: &out) { raw in
-                raw.put(Kind.message.rawValue)
+            let publisherBytes = publisher.isEmpty ? 0 : Wire.propertyPrefixBytes + publisher.utf8.count
+            write(fragment, content, fixedBytes: 20, extraBytes: publisherBytes, into: &out) { raw in
+                raw.put(address.kind.rawValue)
                 raw.put(isRetained ? Wire.MessageFlags.retained : UInt8(0))
                 raw.put(UInt32(content.payload.count))
-                raw.put(subscription)
+                raw.put(address.number)
                 raw.put(seq)
                 raw.put(UInt64(bitPattern: time))
+            } extra: { raw in
+                guard publisherBytes > 0 else { return }
+                raw.put(Field.publisher.rawValue)
+                raw.put(UInt16(publisher.utf8.count))
+                raw.put(Array(publisher.utf8))
             }
         case .json:
             var header: [UInt8] = []
             header.reserveCapacity(192 + fragment.topic.count + fragment.encoding.count + content.headers.count)
-            header += "{\"kind\":\"message\",\"subscription\":\(subscription),\"seq\":\(seq),\"time\":\(time)".utf8
+            let numberName = address.kind == .row ? "query" : "subscription"
+            header += "{\"kind\":\"\(address.kind.name)\",\"\(numberName)\":\(address.number)".utf8
+            header += ",\"seq\":\(seq),\"time\":\(time)".utf8
             header += ",\"topic\":".utf8
             header += fragment.topic
             header += fragment.encoding
@@ -85,11 +121,33 @@ package enum EnvelopeWriter {
                 JSON.writeString(content.key, into: &header)
             }
             if isRetained { header += ",\"retained\":true".utf8 }
+            if !publisher.isEmpty {
+                header += ",\"publisher\":".utf8
+                JSON.writeString(publisher.utf8, into: &header)
+            }
             header += ",\"content-length\":\(content.payload.count)}".utf8
             out.writeInteger(UInt16(clamping: header.count))
             out.writeBytes(header)
             out.writeBytes(content.payload)
         }
+    }
+
+    /// A `row` that is a JSON object: of `topics` and `status`.
+    package static func row(query: UInt32, json: JSON, way: Way, into out: inout ByteBuffer) {
+        let content = json.bytes
+        switch way {
+        case .compact:
+            let fixedBytes = 4 + 8 + 8 + 2
+            out.writeMultipleIntegers(
+                UInt16(Wire.compactPrefixBytes + fixedBytes), Kind.row.rawValue, UInt8(0), UInt32(content.count))
+            out.writeMultipleIntegers(query, Seq(0), Microseconds(0), UInt16(0))
+        case .json:
+            let header = #"{"kind":"row","query":\#(query),"content-type":"application/json","content-length":"#
+            let text = header + "\(content.count)}"
+            out.writeInteger(UInt16(text.utf8.count))
+            out.writeString(text)
+        }
+        out.writeBytes(content)
     }
 
     /// A compact `publish`: what the client library sends.

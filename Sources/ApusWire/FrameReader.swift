@@ -41,6 +41,9 @@ package struct FrameReader {
     /// Whether a frame has begun and not ended.
     package var isInsideFrame: Bool { buffer.readableBytes > 0 || waiting != nil }
 
+    /// Bytes that were not read yet.
+    package var bytesLeft: Int { buffer.readableBytes }
+
     package mutating func append(_ bytes: ByteBuffer) {
         if buffer.readableBytes == 0 {
             buffer = bytes

@@ -1,7 +1,7 @@
 internal import ApusModel
 package import NIOCore
 
-/// Writes frames that are not on the hot path, in either way. (Publish and message: `EnvelopeWriter`.)
+/// Writes frames that are not on the hot path, in either way. (Publish, message and row: `EnvelopeWriter`.)
 package enum FrameWriter {
     package static func write(_ frame: Frame, _ way: Way, into out: inout ByteBuffer) {
         switch frame {
@@ -22,7 +22,6 @@ package enum FrameWriter {
             write(.caughtUp, numbers([(.subscription, UInt64(subscription)), (.seq, seq)]), way, into: &out)
         case .gap(let gap): write(.gap, bag(gap), way, into: &out)
         case .query(let query): write(.query, bag(query), way, into: &out)
-        case .row(let row): write(.row, bag(row), content: row.content, way, into: &out)
         case .end(let end):
             var bag = numbers([(.query, UInt64(end.query)), (.count, end.count)])
             bag.set(.reason, end.reason)
@@ -34,7 +33,7 @@ package enum FrameWriter {
             var bag = FieldBag()
             bag.set(.reason, reason)
             write(.goodbye, bag, way, into: &out)
-        case .publish, .message:
+        case .publish, .message, .row:
             assertionFailure("written by EnvelopeWriter")
         }
     }
@@ -113,23 +112,6 @@ package enum FrameWriter {
         return bag
     }
 
-    private static func bag(_ row: Row) -> FieldBag {
-        var bag = numbers([(.query, UInt64(row.query))])
-        guard let message = row.message else { return bag }
-        bag.set(.seq, message.seq)
-        bag.set(.time, .integer(message.receivedAt))
-        bag.set(.topic, message.topic)
-        bag.set(.contentType, message.encoding.contentType)
-        bag.set(.charset, message.encoding.charset)
-        bag.set(.contentEncoding, message.encoding.contentEncoding)
-        bag.set(.byteOrder, message.encoding.byteOrder)
-        bag.set(.format, message.encoding.format)
-        if !message.headers.isEmpty { bag.set(.headers, message.headers.json) }
-        bag.set(.key, message.key)
-        bag.set(.publisher, message.publisher)
-        return bag
-    }
-
     private static func bag(_ reply: ErrorReply) -> FieldBag {
         var bag = FieldBag()
         bag.set(.code, reply.error.code.rawValue)
@@ -163,9 +145,10 @@ package enum FrameWriter {
 
     // MARK: The two ways
 
-    /// A header longer than 65,535 bytes cannot be written: texts that come from outside are cut to fit beforehand.
+    /// A header longer than 65,535 bytes cannot be written: texts that come from outside are bounded before they come
+    /// here.
     private static func write(
-        _ kind: Kind, _ bag: FieldBag, content: ByteBuffer = ByteBuffer(), _ way: Way, into out: inout ByteBuffer
+        _ kind: Kind, _ bag: FieldBag, _ way: Way, into out: inout ByteBuffer
     ) {
         let start = out.writerIndex
         out.writeInteger(UInt16(0))
@@ -173,22 +156,14 @@ package enum FrameWriter {
         case .json:
             var members = [JSON.Member("kind", .string(kind.name))]
             members += bag.values.map { JSON.Member($0.field.name, $0.value) }
-            if content.readableBytes > 0 || kind == .row {
-                members.append(JSON.Member("content-length", .integer(Int64(content.readableBytes))))
-            }
             out.writeBytes(JSON.object(members).bytes)
         case .compact:
-            out.writeMultipleIntegers(kind.rawValue, UInt8(0), UInt32(content.readableBytes))
+            out.writeMultipleIntegers(kind.rawValue, UInt8(0), UInt32(0))
             for (field, value) in bag.values { write(field, value, into: &out) }
         }
         let length = out.writerIndex - start - Wire.lengthBytes
-        guard length <= Int(UInt16.max) else {
-            // Only a row can be so long: its headers are as long as a publish allowed, and it has more fields.
-            out.moveWriterIndex(to: start)
-            return
-        }
-        out.setInteger(UInt16(length), at: start)
-        out.writeImmutableBuffer(content)
+        assert(length <= Int(UInt16.max), "a \(kind.name) of \(length) bytes")
+        out.setInteger(UInt16(clamping: length), at: start)
     }
 
     private static func write(_ field: Field, _ value: JSON, into out: inout ByteBuffer) {

@@ -69,6 +69,8 @@ package struct EnvelopeText: BitwiseCopyable, Sendable {
     /// JSON text.
     package var headers = Slice.empty
     package var key = Slice.empty
+    /// Only of history rows.
+    package var publisher = Slice.empty
 
     package init() {}
 }
@@ -123,7 +125,7 @@ package struct Subscribe: Sendable, Hashable {
     }
 }
 
-/// A message on its way to a subscriber, as read from the wire.
+/// A message on its way to a subscriber, as read from the wire; also a history row (`subscription` is the query then).
 package struct Envelope: Sendable {
     package var subscription: UInt32 = 0
     package var seq: Seq = 0

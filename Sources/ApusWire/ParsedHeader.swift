@@ -6,7 +6,7 @@ struct ParsedHeader {
     private enum Body {
         case publish(Publish)
         case message(Envelope)
-        case row(Row, FieldBag)
+        case row(Envelope)
         case frame(Frame)
     }
 
@@ -21,13 +21,12 @@ struct ParsedHeader {
         case .message(var envelope):
             envelope.content = content
             return .message(envelope)
-        case .row(var row, let bag):
-            row.content = content
-            do {
-                if bag[.seq] != nil { row.message = try ColdFrames.message(bag, payload: content) }
-                return .row(row)
+        case .row(var envelope):
+            envelope.content = content
+            do throws(ApusError) {
+                return .row(try Row(envelope))
             } catch {
-                return .invalid(ErrorReply(error, query: row.query))
+                return .invalid(ErrorReply(error, query: envelope.subscription))
             }
         case .frame(let frame): return frame
         }
@@ -90,6 +89,7 @@ struct ParsedHeader {
         switch Kind(rawValue: kindNumber) {
         case .publish: body = .publish(try reader.publish(flags: flags, fields: header))
         case .message: body = .message(try reader.message(flags: flags, fields: header))
+        case .row: body = .row(try reader.message(flags: flags, fields: header))
         case .published: body = .frame(.published(try reader.published(flags: flags)))
         case let kind?: body = ParsedHeader.body(kind, try reader.bag())
         case nil:
@@ -104,8 +104,8 @@ struct ParsedHeader {
         do throws(ApusError) {
             switch kind {
             case .publish: return .publish(try ColdFrames.publish(bag))
-            case .message: return .message(try ColdFrames.envelope(bag))
-            case .row: return .row(Row(query: try bag.number(.query), message: nil, content: ByteBuffer()), bag)
+            case .message: return .message(try ColdFrames.envelope(bag, number: .subscription))
+            case .row: return .row(try ColdFrames.envelope(bag, number: .query))
             default: return .frame(try ColdFrames.frame(kind, bag))
             }
         } catch {

@@ -10,6 +10,7 @@ struct Apus: AsyncParsableCommand {
         abstract: "A persistent message relay: one binary, one SQLite file.",
         discussion: """
             A FIRST TOUR
+              apus serve &
               apus sub -v 'greetings/#' &
               apus pub greetings/en -m hello
               apus history
@@ -21,6 +22,7 @@ struct Apus: AsyncParsableCommand {
             CommandGroup(
                 name: "Messages",
                 subcommands: [PublishCommand.self, SubscribeCommand.self, HistoryCommand.self, GetCommand.self]),
+            CommandGroup(name: "The broker", subcommands: [ServeCommand.self]),
             CommandGroup(name: "Looking around", subcommands: [TopicsCommand.self, StatusCommand.self]),
             CommandGroup(name: "Other", subcommands: [BenchCommand.self, CompletionsCommand.self]),
         ])

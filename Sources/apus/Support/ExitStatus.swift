@@ -25,6 +25,7 @@ enum ExitStatus: Int32, CaseIterable {
         case .input, .storageFull, .commitUnknown, .logDamaged, .logForeign, .logNewer: self = .inputOutput
         case .notAllowed, .fenced: self = .notAllowed
         case .noSuchMessage: self = .nothingMatched
+        case .cancelled: self = .interrupted
         case .malformedFrame, .malformedHeader, .duplicateField, .unknownKind, .unsupportedVersion, .unexpectedFrame,
             .idOrder, .receiveBudget, .notSupported, .duplicateSubscription, .unknownSubscription, .tooMany,
             .queryFailed, .logChanged, .backlogFull, .internalError:

@@ -1,0 +1,363 @@
+// Stations 6 and 7, announce and cursors. Runs on one event loop. In: announcements. Out: answers to publishers, and
+// chunks of messages to every cursor that can take them: from the tail, or, when it is behind the tail, in pages from
+// the log. Bounded by `tail-bytes`, and by what each connection takes.
+
+package import ApusModel
+package import Atomics
+package import NIOCore
+
+/// A connection, as its event loop's hub knows it.
+package protocol HubConnection: AnyObject {
+    func answered(_ answer: ItemAnswer, bytes: Int)
+    /// It was paused because the intake was full.
+    func resumeReading()
+    /// The turn ends: one flush.
+    func flush()
+}
+
+/// Everything that the subscriptions and publishers of one event loop share. Confined to that loop; not Sendable.
+package final class Hub {
+    package let index: Int
+    private let loop: any EventLoop
+    private let limits: Limits
+    private let announcer: Announcer
+    private let readers: PageReader
+    private let clock: @Sendable () -> Microseconds
+    /// Subscriptions of all hubs, for whoever asks from another thread.
+    private let cursors: ManagedAtomic<Int>
+
+    private var connections: [UInt64: any HubConnection] = [:]
+    private var nextConnection: UInt64 = 1
+    /// Publishers that wait for room in the intake, in the order in which they began to wait.
+    private var paused: [any HubConnection] = []
+
+    private var router: Router
+    private var tail: Tail
+    /// Everything up to here has been looked at for every live subscription.
+    private var scanned: Seq = 0
+    private var subscriptionCount = 0
+    /// Chunks of the batch that is being announced: subscriptions that wish the same share them.
+    private var shared: [SharedChunk: Chunk] = [:]
+
+    private struct SharedChunk: Hashable {
+        let route: ObjectIdentifier
+        let key: ShareKey
+        let start: Int
+    }
+
+    /// The batch that is being announced, and which of its topics a route wants.
+    private struct Announced {
+        let batch: MessageBatch
+        let selected: Selection
+    }
+
+    /// Which topics of a batch a route wants.
+    private enum Selection {
+        case all
+        case none
+        /// By topic index.
+        case some([Bool])
+    }
+
+    /// A chunk is about as long as what one write to a socket takes.
+    private static let chunkBytesMax = 64 << 10
+
+    package init(
+        index: Int, loop: any EventLoop, limits: Limits, announcer: Announcer, readers: PageReader,
+        cursors: ManagedAtomic<Int>, clock: @escaping @Sendable () -> Microseconds
+    ) {
+        self.index = index
+        self.loop = loop
+        self.limits = limits
+        self.announcer = announcer
+        self.readers = readers
+        self.cursors = cursors
+        self.clock = clock
+        router = Router(cacheMax: limits.nameCacheEntries)
+        tail = Tail(bytesMax: limits.tailBytesMax, head: 0)
+    }
+
+    package var connectionCount: Int { connections.count }
+    package var tailBytes: Int { tail.bytes }
+
+    // MARK: Connections
+
+    package func add(_ connection: any HubConnection) -> ConnectionID {
+        let id = ConnectionID(hub: index, number: nextConnection)
+        nextConnection += 1
+        connections[id.number] = connection
+        return id
+    }
+
+    package func remove(_ id: ConnectionID) {
+        guard let connection = connections.removeValue(forKey: id.number) else { return }
+        paused.removeAll { $0 === connection }
+    }
+
+    /// Has `connection.resumeReading()` called once there is room in the intake.
+    package func pause(_ connection: any HubConnection) { paused.append(connection) }
+
+    // MARK: Announcements
+
+    package func receive(_ announcement: Announcement) {
+        var touched: [any HubConnection] = []
+        for (id, answer, bytes) in announcement.answers {
+            guard let connection = connections[id.number] else { continue }
+            connection.answered(answer, bytes: bytes)
+            if touched.last !== connection { touched.append(connection) }
+        }
+        // Answers leave before messages: a publisher's round trip does not wait for the fan-out.
+        for connection in touched { connection.flush() }
+        if let batch = announcement.batch { receive(batch) }
+        if announcement.hasRoom {
+            let waiting = paused
+            paused = []
+            for connection in waiting { connection.resumeReading() }
+        }
+    }
+
+    private func receive(_ batch: MessageBatch) {
+        // Announced to this loop before it lost and regained its interest.
+        guard batch.through > scanned, subscriptionCount > 0 else { return }
+        let before = scanned
+        tail.append(batch)
+        scanned = batch.through
+        var matched: [Route] = []
+        for topic in batch.topics {
+            for route in router.matches(topic) where !matched.contains(where: { $0 === route }) {
+                matched.append(route)
+            }
+        }
+        for route in matched {
+            let announced = Announced(batch: batch, selected: selection(of: batch, route))
+            for subscription in route.subscriptions where subscription.isLive {
+                subscription.isLive = false
+                // One that began ahead of this loop's knowledge stays ahead.
+                subscription.position = max(subscription.position, before)
+                pull(subscription, announced)
+                subscription.outlet.flush()
+            }
+        }
+        shared.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: Subscriptions
+
+    /// A subscription that is registered; nothing comes for it before ``start(_:)``.
+    package func subscribe(
+        number: UInt32, form: UInt8, filters: FilterSet, from start: StartPosition, credit: UInt64?,
+        outlet: any SubscriptionOutlet
+    ) -> Subscription {
+        if subscriptionCount == 0 {
+            scanned = announcer.subscribe(hub: index)
+            tail.reset(head: scanned)
+        }
+        subscriptionCount += 1
+        cursors.wrappingIncrement(ordering: .relaxed)
+        let route = router.route(for: filters)
+        let subscription = Subscription(
+            number: number, filters: filters, shareKey: ShareKey(number: number, form: form), route: route,
+            start: start, credit: credit, outlet: outlet)
+        route.subscriptions.append(subscription)
+        return subscription
+    }
+
+    /// The start is looked up, then `outlet.subscribed` is called, then messages come.
+    package func start(_ subscription: Subscription) {
+        if subscription.start == .now {
+            begin(subscription, at: scanned)
+        } else {
+            lookUp(subscription.start, for: subscription)
+        }
+    }
+
+    package func unsubscribe(_ subscription: Subscription) {
+        guard !subscription.isClosed else { return }
+        subscription.isClosed = true
+        let route = subscription.route
+        route.subscriptions.removeAll { $0 === subscription }
+        if route.subscriptions.isEmpty { router.remove(route) }
+        subscriptionCount -= 1
+        cursors.wrappingDecrement(ordering: .relaxed)
+        if subscriptionCount == 0 {
+            announcer.unsubscribe(hub: index)
+            tail.reset(head: scanned)
+        }
+    }
+
+    package func add(credit: UInt64, to subscription: Subscription) {
+        subscription.add(credit: credit)
+        resume(subscription)
+    }
+
+    /// Its connection can take more again.
+    package func resume(_ subscription: Subscription) {
+        guard !subscription.isLive, !subscription.isReading, !subscription.isClosed else { return }
+        if case .starting = subscription.phase { return }
+        pull(subscription)
+    }
+
+    private func lookUp(_ start: StartPosition, for subscription: Subscription) {
+        let bound = NIOLoopBound((self, subscription), eventLoop: loop)
+        let loop = loop
+        readers.start(start, filters: subscription.filters) { result in
+            loop.execute {
+                let (hub, subscription) = bound.value
+                hub.started(subscription, start, result)
+            }
+        }
+    }
+
+    private func started(_ subscription: Subscription, _ start: StartPosition, _ result: Result<Seq, ApusError>) {
+        guard !subscription.isClosed else { return }
+        switch result {
+        case .failure(let error): fail(subscription, error)
+        case .success(let seq) where start == .lastPerTopic:
+            subscription.phase = .retained(through: seq)
+            subscription.outlet.subscribed(subscription, next: 1)
+            pull(subscription)
+            subscription.outlet.flush()
+        case .success(let seq): begin(subscription, at: seq)
+        }
+    }
+
+    private func begin(_ subscription: Subscription, at position: Seq) {
+        subscription.phase = .log
+        subscription.position = position
+        subscription.outlet.subscribed(subscription, next: position + 1)
+        pull(subscription)
+        subscription.outlet.flush()
+    }
+
+    private func fail(_ subscription: Subscription, _ error: ApusError) {
+        unsubscribe(subscription)
+        subscription.outlet.failed(subscription, error)
+        subscription.outlet.flush()
+    }
+
+    // MARK: Pulling: one path for live, behind and replay
+
+    private func pull(_ subscription: Subscription, _ announced: Announced? = nil) {
+        while subscription.canTake, !subscription.isClosed {
+            if case .retained = subscription.phase { return read(subscription) }
+            guard subscription.position < scanned else { return becomeLive(subscription) }
+            guard tail.covers(subscription.position), let batch = tail.batch(behind: subscription.position) else {
+                return read(subscription)
+            }
+            let isAnnounced = batch === announced?.batch
+            let selected = isAnnounced ? announced?.selected : selection(of: batch, subscription.route)
+            deliver(batch, to: subscription, selected: selected ?? .all, mayShare: isAnnounced)
+        }
+        // Nothing is left for it: it may be live although it cannot take anything just now.
+        if subscription.position >= scanned, case .log = subscription.phase, !subscription.isClosed,
+            subscription.hasCaughtUp
+        {
+            subscription.isLive = true
+        }
+    }
+
+    private func becomeLive(_ subscription: Subscription) {
+        subscription.isLive = true
+        guard !subscription.hasCaughtUp else { return }
+        subscription.hasCaughtUp = true
+        subscription.outlet.caughtUp(subscription, seq: max(scanned, subscription.position))
+    }
+
+    private func selection(of batch: MessageBatch, _ route: Route) -> Selection {
+        let selected = batch.topics.map { topic in router.matches(topic).contains { $0 === route } }
+        guard selected.contains(true) else { return .none }
+        return selected.contains(false) ? .some(selected) : .all
+    }
+
+    /// Delivers what the connection takes of a batch, and moves the cursor.
+    private func deliver(
+        _ batch: MessageBatch, to subscription: Subscription, selected: Selection, isRetained: Bool = false,
+        mayShare: Bool = false
+    ) {
+        var mask: [Bool]?
+        switch selected {
+        case .none:
+            subscription.position = max(subscription.position, batch.through)
+            return
+        case .some(let topics): mask = topics
+        case .all: break
+        }
+        let now = clock()
+        for gap in batch.gaps where gap.through > subscription.position { subscription.outlet.gap(subscription, gap) }
+        var index = batch.firstIndex(after: subscription.position)
+        while index < batch.messages.count {
+            guard subscription.canTake else { return }
+            let request = ChunkRequest(
+                batch: batch, start: index, selected: mask, subscription: subscription.number,
+                isRetained: isRetained, bytesMax: Hub.chunkBytesMax, countMax: subscription.countMax, now: now)
+            let chunk = chunk(request, for: subscription, mayShare: mayShare)
+            subscription.spend(chunk.count)
+            subscription.outlet.write(chunk)
+            reportExpired(chunk.expired, to: subscription)
+            index = chunk.end
+            // A chunk ends behind its last message, so the cursor resumes exactly at the next one.
+            subscription.position = index < batch.messages.count ? batch.messages[index].seq - 1 : batch.through
+        }
+        subscription.position = max(subscription.position, batch.through)
+    }
+
+    private func chunk(_ request: ChunkRequest, for subscription: Subscription, mayShare: Bool) -> Chunk {
+        // Where credit is about to end, the chunk would not suit the others.
+        guard mayShare, subscription.route.subscriptions.count > 1, request.countMax >= limits.batchRowsMax else {
+            return subscription.outlet.encode(request)
+        }
+        let key = SharedChunk(
+            route: ObjectIdentifier(subscription.route), key: subscription.shareKey, start: request.start)
+        if let chunk = shared[key] { return chunk }
+        let chunk = subscription.outlet.encode(request)
+        shared[key] = chunk
+        return chunk
+    }
+
+    private func reportExpired(_ seqs: [Seq], to subscription: Subscription) {
+        guard let first = seqs.first, let last = seqs.last else { return }
+        subscription.outlet.gap(
+            subscription, Gap(from: first, through: last, count: UInt64(seqs.count), reason: "expired"))
+    }
+
+    // MARK: Reading behind the tail
+
+    private func read(_ subscription: Subscription) {
+        guard !subscription.isReading else { return }
+        subscription.isReading = true
+        let isRetained: Bool
+        let through: Seq
+        if case .retained(let end) = subscription.phase {
+            (isRetained, through) = (true, end)
+        } else {
+            (isRetained, through) = (false, scanned)
+        }
+        let request = PageRequest(
+            filters: subscription.filters, after: subscription.position, through: through,
+            bytesMax: limits.pageBytesMax, countMax: min(subscription.countMax, limits.batchRowsMax))
+        let bound = NIOLoopBound((self, subscription), eventLoop: loop)
+        let loop = loop
+        readers.page(request, isRetained: isRetained) { result in
+            loop.execute {
+                let (hub, subscription) = bound.value
+                hub.received(result, for: subscription, isRetained: isRetained)
+            }
+        }
+    }
+
+    private func received(
+        _ result: Result<MessageBatch, ApusError>, for subscription: Subscription, isRetained: Bool
+    ) {
+        subscription.isReading = false
+        guard !subscription.isClosed else { return }
+        switch result {
+        case .failure(let error): return fail(subscription, error)
+        case .success(let page): deliver(page, to: subscription, selected: .all, isRetained: isRetained)
+        }
+        if case .retained(let through) = subscription.phase, subscription.position >= through {
+            subscription.phase = .log
+        }
+        pull(subscription)
+        subscription.outlet.flush()
+    }
+}

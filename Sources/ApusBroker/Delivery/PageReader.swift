@@ -1,0 +1,67 @@
+// Part of station 7, cursors. Runs on reader threads. In: page requests of cursors that are behind the tail, at most one
+// a cursor, served in turn. Out: pages. Bounded by `page-bytes` and `pages-bytes`.
+
+package import ApusModel
+internal import DequeModule
+internal import NIOConcurrencyHelpers
+
+/// Reads the log for cursors, and keeps the pages it read lately: cursors in the same range share them.
+package final class PageReader: Sendable {
+    private struct Cache {
+        var pages: Deque<(filters: FilterSet, page: MessageBatch)> = []
+        var bytes = 0
+    }
+
+    private let store: any LogStore
+    private let workers: WorkerPool
+    private let bytesMax: Int
+    private let cache = NIOLockedValueBox(Cache())
+
+    package init(store: any LogStore, workers: WorkerPool, limits: Limits) {
+        self.store = store
+        self.workers = workers
+        bytesMax = limits.pagesBytesMax
+    }
+
+    package var cachedBytes: Int { cache.withLockedValue { $0.bytes } }
+
+    /// - Parameter isRetained: only messages that are the retained one of their topic.
+    func page(
+        _ request: PageRequest, isRetained: Bool, reply: @escaping @Sendable (Result<MessageBatch, ApusError>) -> Void
+    ) {
+        workers.perform { [self] in
+            guard !isRetained else {
+                return reply(Result { () throws(ApusError) in try store.retained(request) })
+            }
+            if let page = cached(request) { return reply(.success(page)) }
+            let result = Result { () throws(ApusError) in try store.page(request) }
+            if case .success(let page) = result { keep(page, for: request.filters) }
+            reply(result)
+        }
+    }
+
+    func start(
+        _ position: StartPosition, filters: FilterSet, reply: @escaping @Sendable (Result<Seq, ApusError>) -> Void
+    ) {
+        workers.perform { [store] in
+            reply(Result { () throws(ApusError) in try store.start(position, filters: filters) })
+        }
+    }
+
+    /// A page read for the same filters that speaks for what comes behind `request.after`.
+    private func cached(_ request: PageRequest) -> MessageBatch? {
+        cache.withLockedValue { cache in
+            cache.pages.first {
+                $0.page.after <= request.after && request.after < $0.page.through && $0.filters == request.filters
+            }?.page
+        }
+    }
+
+    private func keep(_ page: MessageBatch, for filters: FilterSet) {
+        cache.withLockedValue { cache in
+            cache.pages.append((filters, page))
+            cache.bytes += page.bytes
+            while cache.bytes > bytesMax, let oldest = cache.pages.popFirst() { cache.bytes -= oldest.page.bytes }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+package import ApusModel
+package import NIOCore
+
+/// What a door does for the subscriptions of one connection. Called on its event loop.
+package protocol SubscriptionOutlet: AnyObject {
+    /// Whether the connection takes more: false stops the cursor until `Hub.resume(_:)`.
+    var isWritable: Bool { get }
+    /// Messages become bytes: from index `start` on, those whose topic is selected, up to the bounds, at least one.
+    func encode(_ request: ChunkRequest) -> Chunk
+    func write(_ chunk: Chunk)
+    /// The first seq that can come is known.
+    func subscribed(_ subscription: Subscription, next: Seq)
+    /// Replay has reached now. Once for each subscription.
+    func caughtUp(_ subscription: Subscription, seq: Seq)
+    func gap(_ subscription: Subscription, _ gap: Gap)
+    /// The subscription is over.
+    func failed(_ subscription: Subscription, _ error: ApusError)
+    /// The turn ends: one flush.
+    func flush()
+}
+
+/// Subscriptions of which this is equal share one encoded chunk: what differs between subscribers is in it.
+package struct ShareKey: Hashable, Sendable {
+    package let number: UInt32
+    package let form: UInt8
+
+    package init(number: UInt32, form: UInt8) {
+        self.number = number
+        self.form = form
+    }
+}
+
+package struct ChunkRequest {
+    package let batch: MessageBatch
+    package let start: Int
+    /// By topic index: whether the subscription wants it. Nil where every message of the batch is wanted.
+    package let selected: [Bool]?
+    package let subscription: UInt32
+    package let isRetained: Bool
+    package let bytesMax: Int
+    package let countMax: Int
+    /// Messages that expire up to now are left out.
+    package let now: Microseconds
+}
+
+/// A run of encoded messages.
+package struct Chunk {
+    package var bytes: ByteBuffer
+    /// Where to go on in the batch.
+    package var end: Int
+    package var count: Int
+    /// Messages left out because they had expired.
+    package var expired: [Seq]
+
+    package init(bytes: ByteBuffer, end: Int, count: Int, expired: [Seq]) {
+        self.bytes = bytes
+        self.end = end
+        self.count = count
+        self.expired = expired
+    }
+}
+
+/// A cursor on the log: where a subscriber stands, and whether it can take more. A slow subscriber costs this.
+///
+/// Confined to its event loop; not Sendable.
+package final class Subscription {
+    enum Phase {
+        /// Its start is being looked up.
+        case starting
+        /// The retained messages up to `through` come first.
+        case retained(through: Seq)
+        case log
+    }
+
+    /// The client's number for it.
+    package let number: UInt32
+    package let filters: FilterSet
+    let shareKey: ShareKey
+    let route: Route
+    let start: StartPosition
+    /// Not owned: the connection closes its subscriptions before it goes.
+    unowned let outlet: any SubscriptionOutlet
+
+    var phase = Phase.starting
+    /// Everything up to here is behind it. While it is live this stands still, and the hub's `scanned` counts.
+    var position: Seq = 0
+    /// It has everything that the hub has seen.
+    var isLive = false
+    var isReading = false
+    var isClosed = false
+    var hasCaughtUp = false
+    /// Messages that may be sent; nil for no limit but the socket's.
+    private(set) var credit: UInt64?
+
+    init(
+        number: UInt32, filters: FilterSet, shareKey: ShareKey, route: Route, start: StartPosition, credit: UInt64?,
+        outlet: any SubscriptionOutlet
+    ) {
+        self.number = number
+        self.filters = filters
+        self.shareKey = shareKey
+        self.route = route
+        self.start = start
+        self.credit = credit
+        self.outlet = outlet
+    }
+
+    var canTake: Bool { credit != 0 && outlet.isWritable }
+    var countMax: Int { credit.map { Int(clamping: $0) } ?? Int.max }
+
+    /// Saturates: a client cannot wrap it around.
+    func add(credit more: UInt64) {
+        guard let credit else { return }
+        let (sum, overflow) = credit.addingReportingOverflow(more)
+        self.credit = overflow ? .max : sum
+    }
+
+    func spend(_ count: Int) {
+        if let credit { self.credit = credit - min(credit, UInt64(count)) }
+    }
+}

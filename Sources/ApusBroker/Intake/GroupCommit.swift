@@ -1,0 +1,67 @@
+// Station 5, group commit. Runs on the one writer thread. In: what has queued up in the intake. Out: one commit, and
+// its announcement. Bounded by `batch-bytes` and `batch-rows`.
+
+package import ApusModel
+package import Logging
+
+/// The writer: takes what has queued up, commits it at once, announces it. While one fsync runs the next batch forms,
+/// so there is no timer between a message and its ack.
+package struct GroupCommit: Sendable {
+    private let store: any LogStore
+    private let intake: Intake
+    private let announcer: Announcer
+    private let logger: Logger
+
+    package init(store: any LogStore, intake: Intake, announcer: Announcer, logger: Logger) {
+        self.store = store
+        self.intake = intake
+        self.announcer = announcer
+        self.logger = logger
+    }
+
+    /// Runs until the intake is closed and empty; then closes the store.
+    ///
+    /// - Throws: where the outcome of a commit is unknown or the file cannot be trusted: nothing of it was
+    ///   acknowledged, everything still queued was refused, and the store is left for the next start to check.
+    package func run() throws(ApusError) {
+        var nextRest: Int64? = 0
+        while true {
+            switch intake.take(timeoutMicroseconds: nextRest) {
+            case .batch(let batch): try commit(batch)
+            case .timeout: break
+            case .end:
+                try store.close()
+                return
+            }
+            do throws(ApusError) {
+                nextRest = try store.rest()
+            } catch {
+                throw refuseAll(error)
+            }
+        }
+    }
+
+    private func commit(_ batch: Intake.Batch) throws(ApusError) {
+        do throws(ApusError) {
+            let outcome = try store.append(batch.items)
+            announcer.announce(items: batch.items, outcome: outcome, freed: intake.committed(bytes: batch.bytes))
+        } catch {
+            refuse(batch, error)
+            throw refuseAll(error)
+        }
+    }
+
+    /// After a fault nothing is committed any more, but everybody who waits for an answer gets one.
+    private func refuseAll(_ error: ApusError) -> ApusError {
+        intake.close()
+        while case .batch(let batch) = intake.take(timeoutMicroseconds: 0) { refuse(batch, error) }
+        return error
+    }
+
+    private func refuse(_ batch: Intake.Batch, _ error: ApusError) {
+        let answers = batch.items.map { _ in ItemAnswer.refused(error) }
+        announcer.announce(
+            items: batch.items, outcome: CommitOutcome(batch: nil, answers: answers),
+            freed: intake.committed(bytes: batch.bytes))
+    }
+}

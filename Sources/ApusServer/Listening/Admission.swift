@@ -1,0 +1,70 @@
+// Station 0, admission. Runs on the accepting event loops. In: connections that wait in the kernel's backlog. Bounded
+// by `max-connections`: at the limit nothing is accepted, and the backlog waits.
+
+internal import NIOConcurrencyHelpers
+internal import NIOCore
+
+/// How many connections there are, over all listeners.
+final class Admission: Sendable {
+    private struct State {
+        var open = 0
+        var waiting: [@Sendable () -> Void] = []
+    }
+
+    private let connectionsMax: Int
+    private let state = NIOLockedValueBox(State())
+
+    init(connectionsMax: Int) { self.connectionsMax = connectionsMax }
+
+    var open: Int { state.withLockedValue { $0.open } }
+
+    func opened() { state.withLockedValue { $0.open += 1 } }
+
+    func closed() {
+        let waiting = state.withLockedValue { state in
+            state.open -= 1
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for resume in waiting { resume() }
+    }
+
+    /// - Parameter resume: called once there is room, where there is none now.
+    /// - Returns: whether there is room now.
+    func hasRoom(orElse resume: @escaping @Sendable () -> Void) -> Bool {
+        state.withLockedValue { state in
+            guard state.open >= connectionsMax else { return true }
+            state.waiting.append(resume)
+            return false
+        }
+    }
+}
+
+/// Stands in a listening channel: holds back accepting while there is no room. Confined to its event loop.
+final class AdmissionHandler: ChannelDuplexHandler {
+    typealias InboundIn = any Channel
+    typealias InboundOut = any Channel
+    typealias OutboundIn = Never
+
+    private let admission: Admission
+    private let onFull: () -> Void
+
+    init(admission: Admission, onFull: @escaping () -> Void) {
+        self.admission = admission
+        self.onFull = onFull
+    }
+
+    func read(context: ChannelHandlerContext) {
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        let loop = context.eventLoop
+        let hasRoom = admission.hasRoom { loop.execute { bound.value.read() } }
+        if hasRoom { context.read() } else { onFull() }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let admission = admission
+        admission.opened()
+        unwrapInboundIn(data).closeFuture.whenComplete { _ in admission.closed() }
+        context.fireChannelRead(data)
+    }
+}

@@ -1,0 +1,82 @@
+// Part of station 7, cursors. Runs on the connection's event loop. In: a piece of a batch. Out: its bytes on the wire,
+// which all subscriptions that wish the same share.
+
+internal import ApusBroker
+internal import ApusModel
+internal import ApusWire
+internal import NIOCore
+
+/// Messages become bytes of the native protocol.
+struct MessageEncoder {
+    let way: Way
+    /// By topic and encoding index of the batch: what their messages share.
+    private var fragments: [UInt64: EnvelopeFragment] = [:]
+    private var last: (key: UInt64, fragment: EnvelopeFragment)?
+
+    init(way: Way) { self.way = way }
+
+    static func chunk(_ request: ChunkRequest, way: Way) -> Chunk {
+        var encoder = MessageEncoder(way: way)
+        return encoder.chunk(request)
+    }
+
+    private mutating func chunk(_ request: ChunkRequest) -> Chunk {
+        let messages = request.batch.messages
+        var chunk = Chunk(bytes: buffer(for: request), end: request.start, count: 0, expired: [])
+        while chunk.end < messages.count, chunk.count < request.countMax,
+            chunk.bytes.readableBytes < request.bytesMax
+        {
+            let message = messages[chunk.end]
+            chunk.end += 1
+            if let selected = request.selected, !selected[Int(message.topic)] { continue }
+            if message.expiresAt != 0, message.expiresAt <= request.now {
+                chunk.expired.append(message.seq)
+                continue
+            }
+            write(
+                message, of: request.batch, .subscription(request.subscription), isRetained: request.isRetained,
+                into: &chunk.bytes)
+            chunk.count += 1
+        }
+        return chunk
+    }
+
+    /// About as large as needed: a buffer that grows is copied.
+    private func buffer(for request: ChunkRequest) -> ByteBuffer {
+        guard request.start < request.batch.messages.count else { return ByteBuffer() }
+        let first = request.batch.messages[request.start]
+        let each =
+            Int(first.payload.length + first.headers.length) + request.batch.topics[Int(first.topic)].bytes.count + 64
+        let count = min(request.batch.messages.count - request.start, request.countMax)
+        return ByteBufferAllocator().buffer(capacity: max(each, min(each * count, request.bytesMax + each)))
+    }
+
+    mutating func write(
+        _ message: StoredMessage, of batch: MessageBatch, _ address: EnvelopeWriter.Address, isRetained: Bool,
+        into out: inout ByteBuffer
+    ) {
+        let fragment = fragment(message, batch)
+        let way = way
+        batch.arenas[Int(message.arena)].withUnsafeReadableBytes { arena in
+            let content = EnvelopeWriter.Content(
+                headers: UnsafeRawBufferPointer(rebasing: arena[message.headers.range]),
+                key: UnsafeRawBufferPointer(rebasing: arena[message.key.range]),
+                payload: UnsafeRawBufferPointer(rebasing: arena[message.payload.range]))
+            EnvelopeWriter.message(
+                address, seq: message.seq, time: message.receivedAt, isRetained: isRetained, fragment: fragment,
+                content: content, way: way, into: &out)
+        }
+    }
+
+    private mutating func fragment(_ message: StoredMessage, _ batch: MessageBatch) -> EnvelopeFragment {
+        let key = UInt64(message.topic) << 32 | UInt64(message.encoding)
+        if let last, last.key == key { return last.fragment }
+        let fragment =
+            fragments[key]
+            ?? EnvelopeFragment(
+                topic: batch.topics[Int(message.topic)], encoding: batch.encodings[Int(message.encoding)], way: way)
+        fragments[key] = fragment
+        last = (key, fragment)
+        return fragment
+    }
+}

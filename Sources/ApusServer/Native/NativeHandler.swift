@@ -1,0 +1,527 @@
+// Stations 1, 2, 3 and 8. Runs on the connection's event loop. In: bytes, announcements. Out: submissions, and one
+// flush a turn. Bounded by the receive buffer, the publish window, the outbox.
+
+package import ApusBroker
+internal import ApusModel
+internal import ApusWire
+package import Logging
+package import NIOCore
+
+/// One connection of the native door: performs what its session decides. Confined to its event loop; not Sendable.
+package final class NativeHandler: ChannelInboundHandler {
+    package typealias InboundIn = ByteBuffer
+    package typealias OutboundOut = ByteBuffer
+
+    /// Why the connection is not read.
+    struct Pause: OptionSet {
+        let rawValue: UInt8
+        /// A name is being opened.
+        static let opening = Pause(rawValue: 1)
+        /// The connection's own uncommitted bytes.
+        static let window = Pause(rawValue: 2)
+        /// Everybody's uncommitted bytes.
+        static let intake = Pause(rawValue: 4)
+        /// It does not read its replies.
+        static let replies = Pause(rawValue: 8)
+        /// It brings new names too fast.
+        static let names = Pause(rawValue: 16)
+    }
+
+    let shared: NativeDoor
+    private var reader: FrameReader
+    private var builder: SubmissionBuilder
+    var session: NativeSession
+    var answers = PendingAnswers()
+    private(set) var id = ConnectionID(hub: 0, number: 0)
+    private var context: ChannelHandlerContext?
+
+    private var pauses: Pause = []
+    private var uncommittedBytes = 0
+    /// Of each submission in flight: how many answers it owes, and the id of its last message.
+    private var inFlight: [(answers: UInt64, lastID: UInt64?)] = []
+    private var inFlightHead = 0
+
+    /// Small frames of this turn, written together.
+    var out = ByteBuffer()
+    /// Replies that wait for a peer which does not read.
+    private var replies = ByteBuffer()
+    private var needsFlush = false
+    private var isFlushing = false
+    private var becameWritable = false
+    private var isInsideRead = false
+    private var isProcessing = false
+
+    /// What is to be said last.
+    private var farewell: Frame?
+    private var isLingering = false
+    private var isInputClosed = false
+    private var timer: NIOScheduledCallback?
+    private var timerTarget: TimerTarget?
+    private var timerDeadline: NIODeadline?
+    private var names: NameRate
+
+    var subscriptions: [UInt32: Subscription] = [:]
+    var queries: [UInt32: QueryCursor] = [:]
+    /// The way of the first frame: the broker answers in it.
+    var way: Way?
+    var logger: Logger
+
+    package init(door: NativeDoor, now: NIODeadline, logger: Logger) {
+        shared = door
+        let limits = door.limits
+        reader = FrameReader(
+            bounds: .init(headerBytesMax: limits.headerBytesMax, contentBytesMax: limits.messageBytesMax))
+        builder = SubmissionBuilder(interner: door.interner, limits: limits, defaultTopic: door.defaultTopic)
+        session = NativeSession(limits: limits, log: door.log, clientID: door.makeClientID(), now: now)
+        names = NameRate(perSecond: limits.newNamesPerSecond, now: now)
+        self.logger = logger
+    }
+
+    // MARK: Channel events
+
+    package func channelActive(context: ChannelHandlerContext) {
+        self.context = context
+        id = shared.hub.add(self)
+        logger[metadataKey: "connection"] = "\(id.hub).\(id.number)"
+        logger.info(
+            "connected", metadata: ["peer": "\(context.remoteAddress.map(String.init(describing:)) ?? "local")"])
+        context.read()
+        context.fireChannelActive()
+    }
+
+    package func channelInactive(context: ChannelHandlerContext) {
+        for subscription in subscriptions.values { shared.hub.unsubscribe(subscription) }
+        for query in queries.values { query.cancel() }
+        subscriptions = [:]
+        queries = [:]
+        timer?.cancel()
+        timer = nil
+        timerTarget = nil
+        shared.hub.remove(id)
+        shared.released(self, bytes: heldBytes)
+        heldBytes = 0
+        logger.info("disconnected")
+        self.context = nil
+        context.fireChannelInactive()
+    }
+
+    package func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A reset or a broken pipe ends the session; what it owned is cleaned up in channelInactive.
+        logger.debug("connection failed", metadata: ["error": "\(error)"])
+        context.close(promise: nil)
+    }
+
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !session.isFinishing else { return }
+        isInsideRead = true
+        session.receivedBytes(now: .now())
+        reader.append(unwrapInboundIn(data))
+        process()
+    }
+
+    package func channelReadComplete(context: ChannelHandlerContext) {
+        isInsideRead = false
+        endTurn()
+        readMore()
+    }
+
+    package func channelWritabilityChanged(context: ChannelHandlerContext) {
+        guard context.channel.isWritable else { return }
+        becameWritable = true
+        // A flush that wrote everything comes here from inside: it goes on itself, instead of ever deeper.
+        if !isFlushing { flush() }
+    }
+
+    private func resumeCursors() {
+        becameWritable = false
+        for subscription in subscriptions.values { shared.hub.resume(subscription) }
+        for query in queries.values { query.resume() }
+    }
+
+    package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed = event {
+            inputClosed()
+        } else {
+            context.fireUserInboundEventTriggered(event)
+        }
+    }
+
+    // MARK: Reading
+
+    /// Follows the frames that are there, until there is a reason to wait.
+    private func process() {
+        guard !isProcessing else { return }
+        isProcessing = true
+        defer { isProcessing = false }
+        do throws(ApusError) {
+            while pauses.isEmpty, !session.isFinishing, let frame = try reader.next() {
+                session.completedFrame()
+                if way == nil { way = reader.way }
+                if case .publish(let publish) = frame {
+                    received(publish)
+                } else {
+                    perform(session.received(frame))
+                }
+            }
+        } catch {
+            finish(session.fail(error))
+        }
+    }
+
+    private func received(_ publish: Publish) {
+        switch session.receivedPublish(id: publish.id, hasID: publish.hasID) {
+        case .finish(let frame): finish(frame)
+        case .accept:
+            do throws(ApusError) {
+                try builder.add(
+                    publish, connection: id, publisher: session.publisher,
+                    expectedBytes: publish.content.readableBytes + reader.bytesLeft)
+                if !publish.hasID, publish.level != .none { answers.acceptedOneWithoutID() }
+            } catch {
+                refuse(publish, error)
+            }
+        }
+    }
+
+    private func refuse(_ publish: Publish, _ error: ApusError) {
+        shared.gauges.refused(error.code)
+        guard publish.level != .none else {
+            logger.debug("refused", metadata: ["error": "\(error)"])
+            return
+        }
+        answers.add(ErrorReply(error, id: publish.hasID ? publish.id : nil, count: 1), answersAccepted: 0)
+    }
+
+    /// Sends the turn's publishes off, and everything that was answered in the turn.
+    private func endTurn() {
+        submit()
+        reader.settle()
+        updateHeldBytes()
+        flush()
+        session.turnEnded(isInsideFrame: reader.isInsideFrame, isReading: pauses.isEmpty, now: .now())
+        armTimer()
+        finishIfNothingIsOwed()
+    }
+
+    private func submit() {
+        guard let submission = builder.take() else { return }
+        let owed = submission.messages.count { $0.level != .none }
+        let lastID = submission.messages.last { $0.level != .none && $0.hasID }?.id
+        inFlight.append((UInt64(owed), lastID))
+        let bytes = submission.bytes
+        uncommittedBytes += bytes
+        if uncommittedBytes >= shared.limits.publishWindowBytes { pauses.insert(.window) }
+        let hasRoom = shared.intake.add(
+            .publish(submission), bytes: bytes, rows: submission.messages.count, hub: id.hub)
+        if !hasRoom, pauses.insert(.intake).inserted { shared.hub.pause(self) }
+        if let wait = names.spend(builder.takeNewNames(), now: .now()) { pause(for: wait) }
+    }
+
+    private func readMore() {
+        guard let context, pauses.isEmpty, !isInputClosed, !session.isFinishing || isLingering else { return }
+        context.read()
+    }
+
+    private func resume(_ pause: Pause) {
+        guard pauses.remove(pause) != nil, pauses.isEmpty, context != nil, !isInsideRead else { return }
+        process()
+        endTurn()
+        readMore()
+    }
+
+    private func pause(for time: TimeAmount) {
+        pauses.insert(.names)
+        let bound = NIOLoopBound(self, eventLoop: shared.loop)
+        shared.loop.scheduleTask(in: time) { bound.value.resume(.names) }
+    }
+
+    // MARK: Actions
+
+    private func perform(_ action: NativeSession.Action) {
+        switch action {
+        case .nothing: break
+        case .reply(let frame): reply(frame)
+        case .openPublisher(let name, let user):
+            pauses.insert(.opening)
+            _ = shared.intake.add(
+                .openPublisher(OpenPublisher(connection: id, user: user, name: name)), bytes: 0, rows: 1, hub: id.hub)
+        case .subscribe(let subscribe): start(subscribe)
+        case .unsubscribe(let number):
+            if let subscription = subscriptions.removeValue(forKey: number) { shared.hub.unsubscribe(subscription) }
+        case .credit(let credit): add(credit)
+        case .query(let query): start(query)
+        case .cancelQuery(let number):
+            queries.removeValue(forKey: number)?.cancel()
+            reply(.end(QueryEnd(query: number, reason: "cancelled")))
+        case .finish(let frame): finish(frame)
+        }
+    }
+
+    func reply(_ frame: Frame) {
+        guard isWritable, replies.readableBytes == 0 else {
+            FrameWriter.write(frame, way ?? .json, into: &replies)
+            if replies.readableBytes > shared.limits.repliesBytesMax { pauses.insert(.replies) }
+            return
+        }
+        FrameWriter.write(frame, way ?? .json, into: &out)
+        needsFlush = true
+    }
+
+    // MARK: Writing
+
+    package var isWritable: Bool { context?.channel.isWritable ?? false }
+
+    /// Appends to the turn's small frames; large ones go by themselves.
+    func write(_ bytes: ByteBuffer) {
+        guard let context else { return }
+        writeOut(context)
+        context.write(wrapOutboundOut(bytes), promise: nil)
+        needsFlush = true
+    }
+
+    private func writeOut(_ context: ChannelHandlerContext) {
+        guard out.readableBytes > 0 else { return }
+        context.write(wrapOutboundOut(out), promise: nil)
+        out = ByteBuffer()
+    }
+
+    /// The one exit for bytes: what waits goes out as far as the peer takes it, and one flush. Where that made room,
+    /// the cursors go on, in turns with the other connections of the loop.
+    package func flush() {
+        guard let context, !isInsideRead, !isFlushing else { return }
+        isFlushing = true
+        var turns = 0
+        repeat {
+            if becameWritable { resumeCursors() }
+            writeReplies(context)
+            writeAnswers(context)
+            if needsFlush {
+                needsFlush = false
+                writeOut(context)
+                context.flush()
+            }
+            turns += 1
+        } while (becameWritable || needsFlush) && turns < NativeHandler.flushTurnsMax
+        isFlushing = false
+        if becameWritable { continueLater() }
+        resumeIfReplied()
+        finishIfNothingIsOwed()
+    }
+
+    /// So many times the outbox is filled and emptied before others get their turn.
+    private static let flushTurnsMax = 4
+
+    private func continueLater() {
+        let bound = NIOLoopBound(self, eventLoop: shared.loop)
+        shared.loop.execute { bound.value.flush() }
+    }
+
+    private func writeReplies(_ context: ChannelHandlerContext) {
+        guard context.channel.isWritable, replies.readableBytes > 0 else { return }
+        out.writeBuffer(&replies)
+        replies = ByteBuffer()
+        needsFlush = true
+    }
+
+    private func writeAnswers(_ context: ChannelHandlerContext) {
+        while context.channel.isWritable, out.readableBytes < NativeHandler.outBytesMax || drainOut(context),
+            let frame = answers.next()
+        {
+            FrameWriter.write(frame, way ?? .json, into: &out)
+            needsFlush = true
+        }
+    }
+
+    /// Reads on where the peer has read what was pending for it.
+    private func resumeIfReplied() {
+        let answersWait = answers.count > shared.limits.answersMax
+        if answersWait { pauses.insert(.replies) }
+        if pauses.contains(.replies), replies.readableBytes == 0, !answersWait { resume(.replies) }
+    }
+
+    private static let outBytesMax = 64 << 10
+
+    /// - Returns: whether the peer takes more.
+    private func drainOut(_ context: ChannelHandlerContext) -> Bool {
+        writeOut(context)
+        return context.channel.isWritable
+    }
+
+    // MARK: Answers
+
+    package func answered(_ answer: ItemAnswer, bytes: Int) {
+        switch answer {
+        case .opened(let handle, let lastID):
+            perform(session.opened(handle, lastID: lastID))
+            return resume(.opening)
+        case .refused(let error) where session.isOpening:
+            return perform(session.openingFailed(error))
+        case .refused(let error): refused(error)
+        case .publish(let list):
+            let submission = takeInFlight()
+            for answer in list { add(answer, lastID: submission.lastID) }
+        }
+        uncommittedBytes -= bytes
+        if uncommittedBytes < shared.limits.publishWindowBytes / 2 { resume(.window) }
+    }
+
+    private func takeInFlight() -> (answers: UInt64, lastID: UInt64?) {
+        guard inFlightHead < inFlight.count else { return (0, nil) }
+        defer {
+            inFlightHead += 1
+            if inFlightHead == inFlight.count {
+                inFlight.removeAll(keepingCapacity: true)
+                inFlightHead = 0
+            }
+        }
+        return inFlight[inFlightHead]
+    }
+
+    private func add(_ answer: PublishAnswer, lastID: UInt64?) {
+        switch answer {
+        case .published(let run): answers.add(run)
+        case .refused(let id, let error):
+            shared.gauges.refused(error.code)
+            answers.add(ErrorReply(error, id: id, count: 1), answersAccepted: id == nil ? 1 : 0)
+        }
+    }
+
+    private func refused(_ error: ApusError) {
+        let submission = takeInFlight()
+        shared.gauges.refused(error.code)
+        // What is queued behind a refusal that may pass is refused too: recorded ids stay a prefix.
+        let endsPublishing = error.isFatal || (session.publisher != nil && error.mayPassLater)
+        var said = error
+        said.isFatal = endsPublishing
+        if submission.answers > 0 {
+            answers.add(
+                ErrorReply(said, id: submission.lastID, count: submission.answers),
+                answersAccepted: submission.lastID == nil ? submission.answers : 0)
+        }
+        if endsPublishing { finish(session.fail(error)) }
+    }
+
+    package func resumeReading() { resume(.intake) }
+
+    // MARK: Ending
+
+    private func finish(_ frame: Frame) {
+        if farewell == nil { farewell = frame }
+        if case .error(let reply) = frame { shared.gauges.refused(reply.error.code) }
+        finishIfNothingIsOwed()
+    }
+
+    /// The broker stops: answers what is in flight, then says goodbye.
+    package func stop() {
+        guard !session.isFinishing else { return }
+        submit()
+        finish(session.stop())
+        flush()
+    }
+
+    private func inputClosed() {
+        isInputClosed = true
+        if isLingering {
+            context?.close(promise: nil)
+            return
+        }
+        if reader.isInsideFrame, !session.isFinishing {
+            finish(session.fail(ApusError(.malformedFrame, "the stream ends inside a frame")))
+        }
+        session.inputClosed(now: .now())
+        armTimer()
+        finishIfNothingIsOwed()
+    }
+
+    private var owesNothing: Bool {
+        inFlightHead == inFlight.count && builder.isEmpty && answers.isEmpty && replies.readableBytes == 0
+    }
+
+    private func finishIfNothingIsOwed() {
+        guard let context, !isLingering, owesNothing, !isInsideRead else { return }
+        if farewell == nil, isInputClosed, !session.hasSubscriptions {
+            _ = session.stop()
+            farewell = .goodbye(reason: nil)
+        }
+        guard let farewell else { return }
+        isLingering = true
+        for subscription in subscriptions.values { shared.hub.unsubscribe(subscription) }
+        subscriptions = [:]
+        FrameWriter.write(farewell, way ?? .json, into: &out)
+        writeOut(context)
+        context.flush()
+        linger(context)
+    }
+
+    /// Closing at once would reset the connection while the peer still sends, and the reset would eat the last words:
+    /// the sending side is shut down, and what comes is read and dropped until the peer closes, for a bounded time.
+    private func linger(_ context: ChannelHandlerContext) {
+        let channel = context.channel
+        channel.close(mode: .output, promise: nil)
+        if isInputClosed {
+            channel.close(promise: nil)
+        } else {
+            channel.eventLoop.scheduleTask(in: NativeHandler.lingerTime) { channel.close(promise: nil) }
+            pauses = []
+            context.read()
+        }
+    }
+
+    private static let lingerTime = TimeAmount.seconds(2)
+
+    // MARK: Incomplete frames and time
+
+    /// What the connection's incomplete frame costs, as counted by the door.
+    package private(set) var heldBytes = 0
+
+    private func updateHeldBytes() {
+        let bytes = reader.bytesHeld
+        guard bytes != heldBytes else { return }
+        let before = heldBytes
+        heldBytes = bytes
+        shared.held(self, change: bytes - before)
+    }
+
+    /// The budget for incomplete frames is spent, and this connection holds most of it.
+    package func exceedReceiveBudget() {
+        finish(
+            session.fail(
+                ApusError(
+                    .receiveBudget, "the budget for incomplete frames is spent, and this connection holds most of it",
+                    hint: "Send large messages one after the other, or raise receive-bytes at the broker.")))
+        reader = FrameReader(bounds: .init(headerBytesMax: 0, contentBytesMax: 0))
+        heldBytes = 0
+    }
+
+    private func armTimer() {
+        guard let context, let deadline = session.deadline else { return }
+        if let timerDeadline, timerDeadline <= deadline { return }
+        timer?.cancel()
+        timerDeadline = deadline
+        let target = timerTarget ?? TimerTarget(self, shared.loop)
+        timerTarget = target
+        timer = try? context.eventLoop.scheduleCallback(at: deadline, handler: target)
+    }
+}
+
+extension NativeHandler: HubConnection {
+    fileprivate func timerFired() {
+        timer = nil
+        timerDeadline = nil
+        guard context != nil else { return }
+        perform(session.passed(now: .now()))
+        flush()
+        armTimer()
+    }
+}
+
+/// What the event loop's timer calls: it may hold only what is Sendable.
+private final class TimerTarget: NIOScheduledCallbackHandler, Sendable {
+    private let handler: NIOLoopBound<NativeHandler>
+
+    init(_ handler: NativeHandler, _ loop: any EventLoop) {
+        self.handler = NIOLoopBound(handler, eventLoop: loop)
+    }
+
+    func handleScheduledCallback(eventLoop: some EventLoop) { handler.value.timerFired() }
+}

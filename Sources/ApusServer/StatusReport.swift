@@ -1,0 +1,41 @@
+internal import ApusBroker
+internal import ApusModel
+internal import Atomics
+
+/// What `status` answers: the log's figures, and the broker's.
+struct StatusReport: Sendable {
+    let configuration: Broker.Configuration
+    let admission: Admission
+    let intake: Intake
+    let gauges: Gauges
+    let cursors: ManagedAtomic<Int>
+    let started = wallClock()
+
+    func json(_ log: LogStatus) -> JSON {
+        func number(_ value: Int) -> JSON { .integer(Int64(value)) }
+        let limits = Limits.table.map {
+            JSON.Member($0.name, .integer(Int64($0.value(in: configuration.limits))))
+        }
+        let errors = gauges.errors.sorted { $0.key.rawValue < $1.key.rawValue }
+        return .object([
+            JSON.Member("version", .string(configuration.version)),
+            JSON.Member("started", .string(Timestamp.text(started))),
+            JSON.Member("log", .string(log.log)),
+            JSON.Member("path", .string(log.path)),
+            JSON.Member("head", .unsigned(log.head)),
+            JSON.Member("first", .unsigned(log.first)),
+            JSON.Member("topics", number(log.topics)),
+            JSON.Member("encodings", number(log.encodings)),
+            JSON.Member("publishers", number(log.publishers)),
+            JSON.Member("file-bytes", number(log.fileBytes)),
+            JSON.Member("wal-bytes", number(log.walBytes)),
+            JSON.Member("sqlite", .string(log.sqliteVersion)),
+            JSON.Member("connections", number(admission.open)),
+            JSON.Member("cursors", number(cursors.load(ordering: .relaxed))),
+            JSON.Member("uncommitted-bytes", number(intake.uncommittedBytes)),
+            JSON.Member(
+                "errors", .object(errors.map { JSON.Member($0.key.rawValue, number($0.value)) })),
+            JSON.Member("limits", .object(limits)),
+        ])
+    }
+}

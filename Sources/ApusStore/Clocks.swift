@@ -1,0 +1,23 @@
+package import ApusModel
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#else
+    internal import Darwin
+#endif
+
+package enum Clocks {
+    /// Microseconds since 1970 UTC.
+    package static func wall() -> Microseconds { read(CLOCK_REALTIME) }
+
+    /// Microseconds since some point: for delays, which must not depend on what the wall clock does.
+    package static func monotonic() -> Microseconds { read(CLOCK_MONOTONIC) }
+
+    private static func read(_ clock: clockid_t) -> Microseconds {
+        var time = timespec()
+        clock_gettime(clock, &time)
+        return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
+    }
+}

@@ -1,0 +1,60 @@
+internal import ApusModel
+internal import GRDBSQLite
+internal import Logging
+
+// Copying the write-ahead log into the database file: only here, on the one writing connection, and only passively:
+// the other kinds block for the whole busy timeout while a reader is active.
+extension LogWriter {
+    /// How long own readers get to finish their page.
+    private static let pauseMilliseconds = 250
+
+    func checkpointIfDue() throws(WriteStop) {
+        guard wal.grownBytes >= limits.walCheckpointBytes || isOverLimit else { return }
+        if wal.bytes >= limits.walPauseBytes {
+            try restartLog()
+        } else {
+            try checkpoint()
+        }
+    }
+
+    private var isOverLimit: Bool { wal.bytes > limits.walBytesMax }
+
+    /// - Returns: whether everything is copied.
+    @discardableResult
+    func checkpoint() throws(WriteStop) -> Bool {
+        var frames: Int32 = 0
+        var copied: Int32 = 0
+        let code = sqlite3_wal_checkpoint_v2(connection, nil, SQLITE_CHECKPOINT_PASSIVE, &frames, &copied)
+        guard code == SQLITE_OK else {
+            let failure = SQLiteFailure(code: code, on: connection, doing: "copying the write-ahead log")
+            // The log itself has everything: a full disk only puts off the copying.
+            guard failure.isBusy || failure.isFull else { throw .unknown(path: file.path, failure) }
+            logger.warning("a checkpoint is put off", metadata: ["reason": "\(failure.text)"])
+            wal.checkpointed(frames: 0, of: wal.bytes / (Schema.pageBytes + 24))
+            return false
+        }
+        wal.checkpointed(frames: Int(copied), of: Int(frames))
+        shared.walBytes = wal.bytes
+        return copied == frames
+    }
+
+    /// With no reader of ours active the checkpoint completes, and the next commit starts the log anew: both under the
+    /// closed gate.
+    private func restartLog() throws(WriteStop) {
+        let before = wal.bytes
+        var isComplete = false
+        let ran: Void? = try shared.gate.closed(waitingAtMostMilliseconds: LogWriter.pauseMilliseconds) {
+            () throws(WriteStop) in
+            isComplete = try checkpoint()
+            if isComplete { try sync() }
+        }
+        if ran == nil { isComplete = try checkpoint() }
+        guard ran != nil, wal.bytes >= before else { return }
+        logger.warning(
+            "another process's reader keeps the write-ahead log from starting anew",
+            metadata: [
+                "bytes": "\(wal.bytes)", "limit": "\(limits.walBytesMax)",
+                "processes": "\(ForeignReaders.holding(file.shmPath))",
+            ])
+    }
+}

@@ -1,0 +1,66 @@
+package import ApusBroker
+package import ApusModel
+
+extension Store {
+    /// The log as a file, for reading without a broker, or beside one. Changes nothing.
+    ///
+    /// - Throws: as ``open(path:limits:logger:clock:monotonic:)``, and `unavailable` where reading would mean to leave
+    ///   out what still stands in the write-ahead log.
+    package static func openReadOnly(path: String, limits: Limits) throws(ApusError) -> any LogQueries {
+        let file = LogFile(path: try FileSystem.realPath(path))
+        if case .nothing = try FileSystem.kind(of: file.path) {
+            throw ApusError(.unavailable, "there is no file \(file.path)", hint: "Name the log's file with --db.")
+        }
+        let (use, state) = try file.examineForReading()
+        guard state == .log else {
+            throw ApusError(.logForeign, "\(file.path) is empty: no broker has written a log there yet")
+        }
+        return ReadOnlyLog(file: file, use: use, limits: limits)
+    }
+}
+
+extension LogFile {
+    /// How the file can be read. An immutable file is read without its write-ahead log: only where that has nothing.
+    fileprivate func examineForReading() throws(ApusError) -> (Use, State) {
+        do {
+            return (.read, try examine(through: .examine))
+        } catch  where error.code == .unavailable || error.code == .input {
+            guard FileSystem.bytes(of: walPath) == 0 else {
+                throw ApusError(
+                    .unavailable, "\(path) cannot be read together with its write-ahead log: \(error.message)",
+                    hint: "Copy both files, \(path) and \(walPath), to a writable directory and read them there.")
+            }
+            return (.readImmutable, try examine(through: .readImmutable))
+        }
+    }
+}
+
+/// Queries on a file that this process does not write.
+private final class ReadOnlyLog: LogQueries {
+    private let readers: ReaderPool
+
+    init(file: LogFile, use: LogFile.Use, limits: Limits) {
+        let settings = ReaderSettings(
+            file: file, use: use, limits: limits, shared: SharedState(head: 0, trimmedThrough: 0), clock: Clocks.wall,
+            readsHeadFromFile: true)
+        readers = ReaderPool(settings: settings, readersMax: 2)
+    }
+
+    func history(_ request: HistoryRequest) throws(ApusError) -> MessageBatch {
+        try readers.read { (reader) throws(ApusError) in try reader.history(request) }
+    }
+
+    func bounds(_ selection: HistorySelection) throws(ApusError) -> (after: Seq, through: Seq) {
+        try readers.read { (reader) throws(ApusError) in try reader.bounds(selection) }
+    }
+
+    func topics(_ filters: FilterSet, afterID: Int64, countMax: Int) throws(ApusError) -> TopicPage {
+        try readers.read { (reader) throws(ApusError) in
+            try reader.topics(filters, afterID: afterID, countMax: countMax)
+        }
+    }
+
+    func status() throws(ApusError) -> LogStatus {
+        try readers.read { (reader) throws(ApusError) in try reader.status() }
+    }
+}
