@@ -70,7 +70,7 @@ struct TableTests {
     @Test("Columns are as wide as what is in them, and nothing trails")
     func natural() {
         #expect(
-            table([["1", "a", "x"], ["20", "bcdef", ""]], width: nil) == " N  NAME   TEXT\n 1  a      x\n20  bcdef  \n")
+            table([["1", "a", "x"], ["20", "bcdef", ""]], width: nil) == " N  NAME   TEXT\n 1  a      x\n20  bcdef\n")
     }
 
     @Test("On a narrow terminal the text gives way first, then the name")
@@ -231,7 +231,7 @@ struct StatusTableTests {
     @Test("Names and values, sections and tables, whatever the broker sends")
     func renders() throws {
         let status = try JSONParser.parse(
-            #"{"version":"0.1.0","head":7,"log":{"file-bytes":2048,"wal-bytes":10},"connections":[{"peer":"::1","cursors":2},{"peer":"x"}],"ok":true,"none":[]}"#
+            #"{"version":"0.1.0","head":7,"log":{"file-bytes":2048,"wal-bytes":10},"limits":{"keep-alive":60,"wal-limit":1048576},"connections":[{"peer":"::1","cursors":2},{"peer":"x"}],"ok":true,"none":[]}"#
         )
         #expect(
             Samples.text { StatusTable.append(status, to: &$0) } == """
@@ -241,7 +241,11 @@ struct StatusTableTests {
 
                 LOG
                   file-bytes  2 KiB (2048)
-                  wal-bytes   10
+                  wal-bytes   10 B
+
+                LIMITS
+                  keep-alive  60 seconds
+                  wal-limit   1 MiB (1048576)
 
                 CONNECTIONS
                   peer    cursors

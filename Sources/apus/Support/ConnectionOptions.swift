@@ -52,7 +52,7 @@ struct ConnectionOptions: ParsableArguments, Sendable {
         let client = try await Deadline.run(
             seconds: wait?.seconds,
             orThrow: ApusError(
-                .unavailable, "no broker at \(ready.endpoint) within \(wait?.description ?? "") seconds",
+                .unavailable, "no broker at \(ready.endpoint) within \(wait?.description ?? "") s",
                 hint: "Is it running? apus serve starts one.")
         ) {
             try await ApusClient.connect(ready)
@@ -77,7 +77,7 @@ struct ConnectionOptions: ParsableArguments, Sendable {
                     console.note("\(error.message); reconnecting")
                     patience = Task {
                         try await Task.sleep(nanoseconds: seconds.map { UInt64($0 * 1e9) } ?? .max)
-                        console.note("no connection for \(seconds.map { "\(Int($0))" } ?? "") seconds; giving up")
+                        console.note("no connection for \(WaitTime.seconds(seconds ?? 0)) s; giving up")
                         _ = await client.close(timeoutMilliseconds: 0)
                     }
                 case .connected:
