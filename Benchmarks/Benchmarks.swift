@@ -1,6 +1,9 @@
 internal import ApusModel
 internal import ArgumentParser
 
+/// Durable publish and delivery through the whole broker, beside a plain SQLite loop with the same schema and batch
+/// size in the same run: figures of different runs, or machines, do not compare, the ratios do.
+@main
 struct Benchmarks: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "apus-benchmarks",

@@ -26,7 +26,9 @@ enum BrokerRun {
     static func measure(_ load: Load, subscribers: Int, eventLoops: Int?, folder: String) async throws -> Result {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let path = "\(folder)/bench-\(UInt32.random(in: 0 ... .max)).db"
-        defer { for suffix in ["", "-wal", "-shm", ".lock"] { try? FileManager.default.removeItem(atPath: path + suffix) } }
+        defer {
+            for suffix in ["", "-wal", "-shm", ".lock"] { try? FileManager.default.removeItem(atPath: path + suffix) }
+        }
         let logger = Logger(label: "benchmark") { _ in SwiftLogNoOpLogHandler() }
         let limits = Limits.defaults
         let store = CountingStore(try Store.open(path: path, limits: limits, logger: logger))

@@ -1,7 +1,7 @@
 internal import ApusBroker
 internal import ApusModel
-internal import NIOConcurrencyHelpers
 internal import ApusStore
+internal import NIOConcurrencyHelpers
 
 /// The store, with its commits counted.
 final class CountingStore: LogStore, LogQueries {

@@ -132,7 +132,9 @@ package final class Hub {
     private func select(_ batch: MessageBatch) -> [(Route, BatchSelection)] {
         var topics: [ObjectIdentifier: (route: Route, topics: [Int])] = [:]
         for (index, topic) in batch.topics.enumerated() {
-            for route in router.matches(topic) { topics[ObjectIdentifier(route), default: (route, [])].topics.append(index) }
+            for route in router.matches(topic) {
+                topics[ObjectIdentifier(route), default: (route, [])].topics.append(index)
+            }
         }
         var byTopic: [[UInt32]]?
         return topics.values.map { route, topics in

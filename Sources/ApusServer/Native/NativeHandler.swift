@@ -85,6 +85,7 @@ package final class NativeHandler: ChannelInboundHandler {
         logger[metadataKey: "connection"] = "\(id.hub).\(id.number)"
         logger.info(
             "connected", metadata: ["peer": "\(context.remoteAddress.map(String.init(describing:)) ?? "local")"])
+        armTimer()
         context.read()
         context.fireChannelActive()
     }
@@ -254,7 +255,18 @@ package final class NativeHandler: ChannelInboundHandler {
         case .cancelQuery(let number):
             queries.removeValue(forKey: number)?.cancel()
             reply(.end(QueryEnd(query: number, reason: "cancelled")))
+        case .checkPeer: checkPeer()
         case .finish(let frame): finish(frame)
+        }
+    }
+
+    private func checkPeer() {
+        guard let channel = context?.channel else { return }
+        let bound = NIOLoopBound(self, eventLoop: shared.loop)
+        PeerWatch.isDead(channel, timeoutSeconds: shared.limits.peerTimeoutSeconds) { isDead in
+            guard isDead else { return }
+            bound.value.logger.info("the peer's machine does not answer any more")
+            channel.close(promise: nil)
         }
     }
 
@@ -395,7 +407,15 @@ package final class NativeHandler: ChannelInboundHandler {
     // MARK: Ending
 
     private func finish(_ frame: Frame) {
-        if farewell == nil { farewell = frame }
+        if farewell == nil {
+            farewell = frame
+            // A peer that does not take what is owed to it is not waited for any longer than the broker's end would be.
+            if let channel = context?.channel {
+                shared.loop.scheduleTask(in: .seconds(Int64(shared.limits.drainSeconds))) {
+                    channel.close(promise: nil)
+                }
+            }
+        }
         if case .error(let reply) = frame { shared.gauges.refused(reply.error.code) }
         finishIfNothingIsOwed()
     }
@@ -487,7 +507,8 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     private func armTimer() {
-        guard let context, let deadline = session.deadline else { return }
+        guard let context else { return }
+        let deadline = session.deadline
         if let timerDeadline, timerDeadline <= deadline { return }
         timer?.cancel()
         timerDeadline = deadline
