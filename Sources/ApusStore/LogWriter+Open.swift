@@ -65,7 +65,7 @@ extension LogWriter {
     }
 }
 
-/// The first commit on a log: it says that the log is in use, reserves seqs, and takes everything before it to the disk.
+/// The first commit on a log: it says that the log is in use, reserves seqs, and takes what came before to the disk.
 private struct Opening {
     let file: LogFile
     let connection: OpaquePointer

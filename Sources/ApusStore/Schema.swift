@@ -10,8 +10,8 @@ package enum Schema {
     /// The schema's version: how many migrations there are.
     package static var version: Int64 { Int64(Migrations.all.count) }
 
-    /// Measured with 128-byte messages, as microseconds of CPU a message (append and checkpoints) in commits of 4,000 over
-    /// 16 topics, of 8,000 over 1,000 topics, and as wall-clock microseconds for a synced commit of one message:
+    /// Measured with 128-byte messages, as microseconds of CPU a message (append and checkpoints) in commits of 4,000
+    /// over 16 topics, of 8,000 over 1,000 topics, and as wall-clock microseconds of a synced commit of one message:
     /// 4 KiB: 1.46, 1.57, 202. 8 KiB: 1.20, 1.44, 182. 16 KiB: 1.40, 1.54, 224.
     static let pageBytes = 8_192
 

@@ -22,6 +22,16 @@ struct FailureTests {
         #expect(try log.store.readAll().map(\.topic) == ["t", "t", "new"])
     }
 
+    @Test("A quota that is used up is a full disk too")
+    func quota() throws {
+        let log = try TestLog()
+        try log.store.publish("t", count: 1)
+        log.disk.fail(.write, .wal, .init(code: Code.write, systemError: EDQUOT))
+        #expect(try log.store.publish("t", count: 1).refusals.map(\.code) == [.storageFull])
+        log.disk.heal()
+        #expect(try log.store.publish("t", count: 1).batch?.through == 2)
+    }
+
     @Test("Names that a refused batch brought are not remembered: they do not exist")
     func namesOfRefusedBatch() throws {
         let log = try TestLog()

@@ -23,6 +23,8 @@ final class DiskFaults: Sendable {
         var after = 0
         /// Half of the bytes of a write arrive all the same; a sync that fails has synced.
         var isPartial = false
+        /// What the operating system says.
+        var systemError: Int32 = 0
     }
 
     private struct Key: Hashable {
@@ -148,6 +150,7 @@ enum FaultyDisk {
             guard let faults = own.faults else { return }
             let kind: DiskFaults.File = own.file == 1 ? .wal : own.file == 2 ? .journal : .database
             result = Unmanaged<DiskFaults>.fromOpaque(faults).takeUnretainedValue().meet(operation, kind)
+            if let result { errno = result.systemError }
         }
         return result
     }

@@ -40,13 +40,15 @@ struct ForeignWriterTests {
         limits.busyTimeoutSeconds = 0
         let log = try TestLog(limits: limits)
         try log.store.publish("t", count: 1)
+        let publisher = try log.store.openPublisher("p").handle
         let shell = try Shell(log.path)
         try shell.run("BEGIN IMMEDIATE")
-        let outcome = try log.store.publish("t", count: 1)
+        let outcome = try log.store.publish([Draft(id: 1)], publisher: publisher)
         #expect(outcome.refusals.map(\.code) == [.logBusy])
         #expect(try log.store.readAll().count == 1)
         _ = try log.store.rest()
         try shell.run("ROLLBACK")
+        #expect(try log.store.publish([Draft(id: 2)], publisher: publisher).batch == nil)
         #expect(try log.store.publish("t", count: 1).batch?.through == 2)
     }
 
@@ -63,12 +65,10 @@ struct ForeignWriterTests {
         try shell.run("DELETE FROM message WHERE topic = 2")
         try shell.run("DELETE FROM topic WHERE name = 'u'")
         try shell.run(
-            "INSERT INTO message SELECT 50, topic, encoding, received_at, null, null, null, null, null, 0, payload FROM message"
-        )
-        try shell.run("DELETE FROM message WHERE seq = 50")
-        try shell.run(
-            "INSERT INTO message SELECT 60, topic, encoding, received_at, null, null, null, null, null, 0, payload FROM message"
-        )
+            """
+            INSERT INTO message SELECT 60, topic, encoding, received_at, null, null, null, null, null, 0, payload
+            FROM message
+            """)
         let outcome = try store.publish([Draft("u", "again")])
         #expect(lines.all.contains { $0.contains("another process has written") })
         let batch = try #require(outcome.batch)
