@@ -29,10 +29,10 @@ package struct FrameReader {
     }
 
     private let bounds: Bounds
-    private var buffer = ByteBuffer()
+    var buffer = ByteBuffer()
     private var waiting: Waiting?
     /// The way of the last header read.
-    package private(set) var way = Way.json
+    package internal(set) var way = Way.json
 
     package init(bounds: Bounds) { self.bounds = bounds }
 
@@ -77,6 +77,22 @@ package struct FrameReader {
             var rest = ByteBuffer()
             rest.writeImmutableBuffer(buffer)
             buffer = rest
+        }
+    }
+
+    /// The lengths of the next frame, where all of it is there, it is a compact one of this kind, and within bounds.
+    /// Everything else, faults included, is for ``next()``.
+    func wholeCompactFrame(_ kind: Kind) -> (headerBytes: Int, contentBytes: Int)? {
+        guard waiting == nil else { return nil }
+        return buffer.withUnsafeReadableBytes { bytes in
+            let start = Wire.lengthBytes
+            guard bytes.count >= start + Wire.compactPrefixBytes, bytes[start] == kind.rawValue else { return nil }
+            let header = Int(UInt16(bigEndian: bytes.loadUnaligned(as: UInt16.self)))
+            let content = Int(UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: start + 2, as: UInt32.self)))
+            guard header >= Wire.compactPrefixBytes, header <= bounds.headerBytesMax,
+                content <= bounds.contentBytesMax, bytes.count - start - header >= content
+            else { return nil }
+            return (header, content)
         }
     }
 

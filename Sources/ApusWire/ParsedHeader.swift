@@ -119,9 +119,14 @@ struct ParsedHeader {
         let flags = try reader.u8()
         contentBytes = UInt64(try reader.u32())
         switch Kind(rawValue: kindNumber) {
-        case .publish: body = .publish(try reader.publish(flags: flags, fields: header))
-        case .message: body = .message(try reader.message(flags: flags, fields: header))
-        case .row: body = .row(try reader.message(flags: flags, fields: header))
+        case .publish:
+            var publish = Publish(fields: header, content: ByteBuffer())
+            try reader.publish(flags: flags, into: &publish)
+            body = .publish(publish)
+        case .message, .row:
+            var envelope = Envelope(fields: header, content: ByteBuffer())
+            try reader.message(flags: flags, into: &envelope)
+            body = kindNumber == Kind.row.rawValue ? .row(envelope) : .message(envelope)
         case .published: body = .frame(.published(try reader.published(flags: flags)))
         case let kind?: body = ParsedHeader.body(kind, try reader.bag())
         case nil:

@@ -16,7 +16,7 @@ final class Interner {
     /// - Throws: `invalid-topic`.
     func topic(_ bytes: UnsafeRawBufferPointer) throws(ApusError) -> Topic {
         let hash = Topic.hash(of: bytes)
-        if let topic = topics[hash], bytes.elementsEqual(topic.bytes) { return topic }
+        if let topic = topics[hash], bytes.holds(topic.bytes) { return topic }
         let topic = try Topic(validating: Array(bytes))
         misses += 1
         if topics.count >= entriesMax { topics.removeAll(keepingCapacity: true) }

@@ -29,9 +29,7 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     let shared: NativeDoor
-    private var reader: FrameReader
-    private var builder: SubmissionBuilder
-    var session: NativeSession
+    private var inbound: Inbound
     var answers = PendingAnswers()
     private(set) var id = ConnectionID(hub: 0, number: 0)
     private var context: ChannelHandlerContext?
@@ -69,12 +67,22 @@ package final class NativeHandler: ChannelInboundHandler {
     package init(door: NativeDoor, now: NIODeadline, logger: Logger) {
         shared = door
         let limits = door.limits
-        reader = FrameReader(
-            bounds: .init(headerBytesMax: limits.headerBytesMax, contentBytesMax: limits.messageBytesMax))
-        builder = SubmissionBuilder(interner: door.interner, limits: limits, defaultTopic: door.defaultTopic)
-        session = NativeSession(limits: limits, log: door.log, clientID: door.makeClientID(), now: now)
+        inbound = Inbound(
+            reader: FrameReader(
+                bounds: .init(headerBytesMax: limits.headerBytesMax, contentBytesMax: limits.messageBytesMax)),
+            builder: SubmissionBuilder(interner: door.interner, limits: limits, defaultTopic: door.defaultTopic),
+            session: NativeSession(limits: limits, log: door.log, clientID: door.makeClientID(), now: now))
         names = NameRate(perSecond: limits.newNamesPerSecond, now: now)
         self.logger = logger
+    }
+
+    var session: NativeSession {
+        _read { yield inbound.session }
+        _modify { yield &inbound.session }
+    }
+
+    private var reader: FrameReader {
+        _read { yield inbound.reader }
     }
 
     // MARK: Channel events
@@ -116,7 +124,7 @@ package final class NativeHandler: ChannelInboundHandler {
         guard !session.isFinishing else { return }
         isInsideRead = true
         session.receivedBytes(now: .now())
-        reader.append(unwrapInboundIn(data))
+        inbound.reader.append(unwrapInboundIn(data))
         process()
     }
 
@@ -154,50 +162,57 @@ package final class NativeHandler: ChannelInboundHandler {
         guard !isProcessing else { return }
         isProcessing = true
         defer { isProcessing = false }
+        let bytesBefore = reader.bytesLeft
         do throws(ApusError) {
-            while pauses.isEmpty, !session.isFinishing, let frame = try reader.next() {
-                session.completedFrame()
-                if way == nil { way = reader.way }
-                if case .publish(let publish) = frame {
-                    received(publish)
+            while pauses.isEmpty, !session.isFinishing {
+                let stop = try inbound.takePublishes(id)
+                answers.accepted(withoutID: inbound.takeAcceptedWithoutID())
+                if case .other = stop {
+                    guard let frame = try inbound.reader.next() else { break }
+                    received(frame)
                 } else {
-                    perform(session.received(frame))
+                    stopped(stop)
                 }
             }
         } catch {
             finish(session.fail(error))
         }
+        if reader.bytesLeft < bytesBefore {
+            session.completedFrame()
+            if way == nil { way = reader.way }
+        }
     }
 
-    private func received(_ publish: Publish) {
-        switch session.receivedPublish(id: publish.id, hasID: publish.hasID) {
+    /// Anything but a compact publish.
+    private func received(_ frame: Frame) {
+        if way == nil { way = reader.way }
+        guard case .publish(let publish) = frame else { return perform(session.received(frame)) }
+        if let stop = inbound.take(publish, id) {
+            stopped(stop)
+        } else {
+            answers.accepted(withoutID: inbound.takeAcceptedWithoutID())
+        }
+    }
+
+    private func stopped(_ stop: Inbound.Stop) {
+        switch stop {
+        case .other: break
         case .finish(let frame): finish(frame)
-        case .accept:
-            do throws(ApusError) {
-                try builder.add(
-                    publish, connection: id, publisher: session.publisher,
-                    expectedBytes: publish.content.readableBytes + reader.bytesLeft)
-                if !publish.hasID, publish.level != .none { answers.acceptedOneWithoutID() }
-            } catch {
-                refuse(publish, error)
+        case .refused(let reply, let isAnswered):
+            shared.gauges.refused(reply.error.code)
+            if isAnswered {
+                answers.add(reply, answersAccepted: 0)
+            } else {
+                logger.debug("refused", metadata: ["error": "\(reply.error)"])
             }
         }
-    }
-
-    private func refuse(_ publish: Publish, _ error: ApusError) {
-        shared.gauges.refused(error.code)
-        guard publish.level != .none else {
-            logger.debug("refused", metadata: ["error": "\(error)"])
-            return
-        }
-        answers.add(ErrorReply(error, id: publish.hasID ? publish.id : nil, count: 1), answersAccepted: 0)
     }
 
     /// Sends the turn's publishes off, and everything that was answered in the turn.
     private func endTurn() {
         submit()
         checkEndOfInput()
-        reader.settle()
+        inbound.reader.settle()
         updateHeldBytes()
         flush()
         session.turnEnded(isInsideFrame: reader.isInsideFrame, isReading: pauses.isEmpty, now: .now())
@@ -206,7 +221,7 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     private func submit() {
-        guard let submission = builder.take() else { return }
+        guard let submission = inbound.builder.take() else { return }
         let owed = submission.messages.count { $0.level != .none }
         let lastID = submission.messages.last { $0.level != .none && $0.hasID }?.id
         inFlight.append((UInt64(owed), lastID))
@@ -216,7 +231,7 @@ package final class NativeHandler: ChannelInboundHandler {
         let hasRoom = shared.intake.add(
             .publish(submission), bytes: bytes, rows: submission.messages.count, hub: id.hub)
         if !hasRoom, pauses.insert(.intake).inserted { shared.hub.pause(self) }
-        if let wait = names.spend(builder.takeNewNames(), now: .now()) { pause(for: wait) }
+        if let wait = names.spend(inbound.builder.takeNewNames(), now: .now()) { pause(for: wait) }
     }
 
     private func readMore() {
@@ -447,7 +462,7 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     private var owesNothing: Bool {
-        inFlight.isEmpty && builder.isEmpty && answers.isEmpty && replies.readableBytes == 0
+        inFlight.isEmpty && inbound.builder.isEmpty && answers.isEmpty && replies.readableBytes == 0
     }
 
     private func finishIfNothingIsOwed() {
@@ -502,7 +517,7 @@ package final class NativeHandler: ChannelInboundHandler {
                 ApusError(
                     .receiveBudget, "the budget for incomplete frames is spent, and this connection holds most of it",
                     hint: "Send large messages one after the other, or raise receive-bytes at the broker.")))
-        reader = FrameReader(bounds: .init(headerBytesMax: 0, contentBytesMax: 0))
+        inbound.reader = FrameReader(bounds: .init(headerBytesMax: 0, contentBytesMax: 0))
         heldBytes = 0
     }
 

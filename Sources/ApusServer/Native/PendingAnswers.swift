@@ -25,8 +25,8 @@ struct PendingAnswers {
     var isEmpty: Bool { answers.isEmpty && deferred.isEmpty }
     var count: Int { answers.count + deferred.count }
 
-    /// A publish without an id was accepted and will be answered.
-    mutating func acceptedOneWithoutID() { acceptedWithoutID += 1 }
+    /// So many publishes without an id were accepted and will be answered.
+    mutating func accepted(withoutID count: UInt64) { acceptedWithoutID += count }
 
     mutating func add(_ run: PublishedRun) {
         guard run.lastID == nil else { return append(run) }
