@@ -170,7 +170,7 @@ final class BrokerConnection {
                 Array(headers.utf8).withUnsafeBytes { headers in
                     Array(key.utf8).withUnsafeBytes { key in
                         EnvelopeWriter.message(
-                            subscription: subscription, seq: seq, time: Microseconds(seq), isRetained: false,
+                            .subscription(subscription), seq: seq, time: Microseconds(seq), isRetained: false,
                             fragment: fragment, content: .init(headers: headers, key: key, payload: payload),
                             way: .compact, into: &out)
                     }
