@@ -80,13 +80,14 @@ final class ConnectionHandler: ChannelDuplexHandler {
         do throws(ApusError) {
             // The core lets go of this handler when a frame ends the connection.
             while let core, let frame = try reader.next() {
-                if case .message(let envelope) = frame {
+                switch frame {
+                case .message(let envelope):
                     guard let stream = core.stream(for: envelope) else { continue }
                     stream.stage(
                         .message(try decoder.message(envelope)), bytes: EnvelopeDecoder.cost(envelope),
                         seq: envelope.seq)
-                } else {
-                    core.received(frame)
+                case .row(let row): core.received(row)
+                default: core.received(frame)
                 }
             }
         } catch {
