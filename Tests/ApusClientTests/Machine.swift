@@ -99,7 +99,7 @@ struct Machine {
     }
 
     mutating func subscribe(_ number: UInt32, from: StartPosition = .now, next: Seq? = nil) throws {
-        session.subscribe(number, filters: [try TopicFilter("a")], from: from)
+        session.subscribe(number, filters: [try TopicFilter("a")], from: from, now)
         if let next { receive(.subscribed(subscription: number, next: next)) }
     }
 

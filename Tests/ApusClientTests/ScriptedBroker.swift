@@ -180,6 +180,26 @@ final class BrokerConnection {
         return out
     }
 
+    /// A row of history.
+    func row(query: UInt32, seq: Seq, topic: String, text: String, publisher: String) throws {
+        let fragment = EnvelopeFragment(topic: try Topic(topic), encoding: .undeclared, way: .compact)
+        var out = ByteBuffer()
+        Array(text.utf8).withUnsafeBytes { payload in
+            let none = UnsafeRawBufferPointer(start: nil, count: 0)
+            EnvelopeWriter.message(
+                .query(query, publisher: publisher), seq: seq, time: 9, isRetained: false, fragment: fragment,
+                content: .init(headers: none, key: none, payload: payload), way: .compact, into: &out)
+        }
+        send(bytes: out)
+    }
+
+    /// A row of topics or status.
+    func row(query: UInt32, json: JSON) {
+        var out = ByteBuffer()
+        EnvelopeWriter.row(query: query, json: json, way: .compact, into: &out)
+        send(bytes: out)
+    }
+
     func stopReading() async throws { try await channel.setOption(.autoRead, value: false).get() }
     func startReading() async throws { try await channel.setOption(.autoRead, value: true).get() }
 

@@ -121,7 +121,6 @@ struct SessionTests {
             Frame.subscribed(subscription: 9, next: 1), .caughtUp(subscription: 9, seq: 1),
             .gap(GapNotice(subscription: 9, from: 1, to: 2, count: 1, reason: "")),
             .end(QueryEnd(query: 9, reason: "complete")), .pong,
-            .row(Row(query: 9, message: nil, content: ByteBuffer())),
             .error(ErrorReply(ApusError(.queryFailed, "x"), query: 9)),
             .invalid(ErrorReply(ApusError(.unknownKind, "a kind of the future"))),
         ] { machine.receive(frame) }

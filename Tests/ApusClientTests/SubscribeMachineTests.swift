@@ -102,13 +102,13 @@ struct SubscribeMachineTests {
         var machine = Machine()
         machine.open()
         try machine.subscribe(1, next: 1)
-        #expect(machine.actions().subscribes.map(\.credit) == [1_024])
-        machine.messages(1...1_024, bytes: 1_024)
+        #expect(machine.actions().subscribes.map(\.credit) == [256])
+        machine.messages(1...256, bytes: 4_096)
         #expect(machine.actions().credits.isEmpty)
-        machine.session.consumed(.subscription(1), count: 511, bytes: 511 * 1_024, machine.now)
+        machine.session.consumed(.subscription(1), count: 127, bytes: 127 * 4_096, machine.now)
         #expect(machine.actions().credits.isEmpty)
-        machine.session.consumed(.subscription(1), count: 1, bytes: 1_024, machine.now)
-        #expect(machine.actions().credits == [512])
+        machine.session.consumed(.subscription(1), count: 1, bytes: 4_096, machine.now)
+        #expect(machine.actions().credits == [128])
     }
 
     @Test("The window follows the size of the messages, so that memory is bounded in bytes")
@@ -187,15 +187,38 @@ struct SubscribeMachineTests {
         #expect(isResumed(machine.actions()))
     }
 
+    @Test("While an answer is owed the socket is read all the same: it may stand behind messages")
+    func readsForAnswers() throws {
+        var machine = Machine { $0.receiveBytesMax = 10_000 }
+        machine.open()
+        try machine.subscribe(1, next: 1)
+        machine.messages(1...20, bytes: 1_000)
+        #expect(machine.session.isReadingHeld)
+        try machine.publish(["a"])
+        #expect(machine.session.isReadingHeld)
+        _ = try machine.written()
+        #expect(!machine.session.isReadingHeld)
+        machine.messages(21...30, bytes: 1_000)
+        #expect(!machine.session.isReadingHeld)
+        machine.published(through: 1, seq: 40)
+        #expect(machine.session.isReadingHeld)
+        try machine.subscribe(2)
+        #expect(!machine.session.isReadingHeld)
+        machine.receive(.subscribed(subscription: 2, next: 1))
+        #expect(machine.session.isReadingHeld)
+        // Nothing more was granted meanwhile.
+        #expect(machine.actions().credits.isEmpty)
+    }
+
     // MARK: Queries
 
     @Test("A query that is under way when the connection is lost fails; one that was not sent is sent later")
     func queries() throws {
         var machine = Machine()
         machine.open()
-        machine.session.query(Query(query: 1, select: .history))
+        machine.session.query(Query(query: 1, select: .history), machine.now)
         machine.session.connectionLost(ApusError(.connectionLost, "reset"), machine.now)
-        machine.session.query(Query(query: 2, select: .status))
+        machine.session.query(Query(query: 2, select: .status), machine.now)
         func ended(_ actions: [ClientSession.Action]) -> [UInt32: ApusError.Code?] {
             var ended: [UInt32: ApusError.Code?] = [:]
             for case .endQuery(let number, let error) in actions { ended[number] = .some(error?.code) }

@@ -188,6 +188,31 @@ struct SubscribeTests {
         }
     }
 
+    @Test("An application that publishes for each message it gets is not locked up by a backlog of large ones")
+    func publishesInLoop() async throws {
+        let broker = try await ScriptedBroker.start()
+        let (client, connection) = try await broker.connected { $0.receiveBytesMax = 50_000 }
+        let (subscription, frame) = try await subscribed(client, connection)
+        let count = Seq(try #require(frame.credit))
+        try connection.messages(1...count, subscription: frame.subscription, bytes: 20_000)
+        let looping = Task {
+            var answered = 0
+            for try await _ in subscription.messages {
+                try await client.publish(OutgoingMessage("seen"))
+                answered += 1
+                if answered == Int(count) { break }
+            }
+            return answered
+        }
+        var answered = 0
+        while answered < Int(count), let frame = await connection.next() {
+            guard case .publish(let publish) = frame else { continue }
+            connection.published(through: publish.id, seq: 1_000 + publish.id)
+            answered += 1
+        }
+        #expect(try await looping.value == Int(count))
+    }
+
     @Test("Cancelling ends a subscription: from its task, from outside, and before it is accepted")
     func cancelled() async throws {
         let broker = try await ScriptedBroker.start()
@@ -257,9 +282,7 @@ struct SubscribeTests {
         #expect(query.headers == ["h": "v"])
         #expect((query.credit ?? 0) > 0)
         for seq in Seq(4)...5 {
-            let message = Message(
-                seq: seq, receivedAt: 9, topic: "a/b", payload: ByteBuffer(string: "x\(seq)"), publisher: "p")
-            connection.send(.row(Row(query: query.query, message: message, content: message.payload)))
+            try connection.row(query: query.query, seq: seq, topic: "a/b", text: "x\(seq)", publisher: "p")
         }
         connection.send(.end(QueryEnd(query: query.query, count: 2, reason: "complete")))
         var seen: [String] = []
@@ -276,20 +299,19 @@ struct SubscribeTests {
         async let topics = client.topics([])
         let first = try await connection.query()
         #expect(first.select == .topics)
-        connection.send(
-            .row(
-                Row(
-                    query: first.query, message: nil,
-                    content: ByteBuffer(string: #"{"topic":"a","messages":3,"last-seq":9}"#))),
-            .end(QueryEnd(query: first.query, count: 1, reason: "complete")))
+        connection.row(
+            query: first.query,
+            json: .object([
+                .init("topic", .string("a")), .init("messages", .integer(3)), .init("last-seq", .integer(9)),
+            ]))
+        connection.send(.end(QueryEnd(query: first.query, count: 1, reason: "complete")))
         #expect(try await topics == [TopicInfo(topic: "a", messages: 3, lastSeq: 9)])
 
         async let status = client.status()
         let second = try await connection.query()
         #expect(second.select == .status)
-        connection.send(
-            .row(Row(query: second.query, message: nil, content: ByteBuffer(string: "{}"))),
-            .end(QueryEnd(query: second.query, count: 1, reason: "complete")))
+        connection.row(query: second.query, json: .object([]))
+        connection.send(.end(QueryEnd(query: second.query, count: 1, reason: "complete")))
         #expect(try await status == "{}")
     }
 

@@ -84,10 +84,10 @@ final class ConnectionHandler: ChannelDuplexHandler {
             while let core {
                 while try reader.nextMessage(into: &envelope) { try received(envelope, core) }
                 guard let frame = try reader.next() else { break }
-                if case .message(let envelope) = frame {
-                    try received(envelope, core)
-                } else {
-                    core.received(frame)
+                switch frame {
+                case .message(let envelope): try received(envelope, core)
+                case .row(let row): core.received(row)
+                default: core.received(frame)
                 }
             }
         } catch {
