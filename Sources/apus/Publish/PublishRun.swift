@@ -113,6 +113,8 @@ struct PublishRun {
     }
 
     private var counts: String {
-        "\(acknowledged) \(acknowledged == 1 ? "message" : "messages") acknowledged, \(failed) not; then it ended"
+        let done = "\(acknowledged) \(acknowledged == 1 ? "message" : "messages") acknowledged"
+        // A batch fails with its first refusal; what became of its other messages is not said.
+        return failed > 1 ? "\(done); of the next \(failed), some may be recorded" : "\(done), the next one not"
     }
 }

@@ -16,13 +16,13 @@ struct ReceiptPrinter {
 
     func print(_ receipts: [Receipt]) {
         guard form != .none else { return }
-        output.write { out in
-            for receipt in receipts {
-                if form == .json {
-                    Self.appendJSON(receipt, topic, to: &out)
-                } else {
-                    Self.appendText(receipt, to: &out)
-                }
+        if form == .json {
+            output.writeJSON { out in
+                for receipt in receipts { Self.appendJSON(receipt, topic, to: &out) }
+            }
+        } else {
+            output.write { out in
+                for receipt in receipts { Self.appendText(receipt, to: &out) }
             }
         }
     }
