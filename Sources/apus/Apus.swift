@@ -35,7 +35,7 @@ struct Apus: AsyncParsableCommand {
                 ApusError(
                     .invalidEncoding, "argument \(number) is not UTF-8",
                     hint: "Bytes that are not UTF-8 go in with -f or through standard input."))
-            exit(ExitStatus.badData.rawValue)
+            Glibc.exit(ExitStatus.badData.rawValue)
         }
         await main(WaitTime.spelledOut(Array(CommandLine.arguments.dropFirst())))
     }
