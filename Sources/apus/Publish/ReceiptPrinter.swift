@@ -14,6 +14,8 @@ struct ReceiptPrinter {
         self.topic = topic
     }
 
+    var isWanted: Bool { form != .none }
+
     func print(_ receipts: [Receipt]) {
         guard form != .none else { return }
         if form == .json {
