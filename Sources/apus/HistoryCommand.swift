@@ -65,7 +65,7 @@ struct HistoryCommand: ClientCommand {
         }
         if csv { output.write { MessageCSV.appendHeader(to: &$0) } }
         try await source.forEach(query) { message in
-            output.write { rows.append(message, to: &$0) }
+            rows.write(message, to: output)
             count += 1
             return !Interrupts.isRequested
         }
@@ -92,12 +92,19 @@ private struct RowPrinter {
         form = json ? .json(MessageJSON(reader: reader)) : csv ? .csv(MessageCSV(reader: reader)) : .table
     }
 
-    mutating func append(_ message: Message, to out: inout [UInt8]) {
+    mutating func write(_ message: Message, to output: Output) {
         switch form {
-        case .json(let json): json.append(message, to: &out)
-        case .csv(let csv): csv.append(message, to: &out)
-        case .table: table.append(message, to: &out)
+        case .json(let json): output.writeJSON { json.append(message, to: &$0) }
+        case .csv(let csv): write(message, csv, to: output)
+        case .table: output.write { table.append(message, to: &$0) }
         }
+    }
+
+    private func write(_ message: Message, _ csv: MessageCSV, to output: Output) {
+        guard output.isTerminal else { return output.write { csv.append(message, to: &$0) } }
+        var line: [UInt8] = []
+        csv.append(message, to: &line)
+        output.write { TerminalText.append(line, to: &$0, newlines: .kept) }
     }
 
     mutating func finish(to out: inout [UInt8]) { table.finish(to: &out) }
@@ -115,10 +122,11 @@ struct SelectionOptions: ParsableArguments, Sendable {
         transform: parsing(TimeArgument.init))
     var until: TimeArgument?
 
-    @Option(help: ArgumentHelp("From this seq on.", valueName: "seq"))
+    @Option(help: ArgumentHelp("From this seq on.", valueName: "seq"), transform: parsing(SeqArgument.parse))
     var fromSeq: Seq?
 
-    @Option(help: ArgumentHelp("Up to and including this seq.", valueName: "seq"))
+    @Option(
+        help: ArgumentHelp("Up to and including this seq.", valueName: "seq"), transform: parsing(SeqArgument.parse))
     var toSeq: Seq?
 
     @Option(help: ArgumentHelp("Only the last so many of what matches.", valueName: "count"))

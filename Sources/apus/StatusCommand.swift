@@ -27,7 +27,7 @@ struct StatusCommand: ClientCommand {
         let text = try await client.status()
         let output = Output()
         if json {
-            output.write { $0 += "\(text)\n".utf8 }
+            output.writeJSON { $0 += "\(text)\n".utf8 }
         } else {
             let status = try JSONParser.parse(text)
             output.write { StatusTable.append(status, to: &$0) }

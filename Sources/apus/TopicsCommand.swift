@@ -51,7 +51,7 @@ struct TopicsCommand: ClientCommand {
                 JSON.Member("topic", .string(topic.topic)), JSON.Member("messages", .unsigned(topic.messages)),
                 JSON.Member("last-seq", .unsigned(topic.lastSeq)),
             ])
-            output.write { $0 += object.bytes + [0x0A] }
+            output.writeJSON { $0 += object.bytes + [0x0A] }
         }
     }
 

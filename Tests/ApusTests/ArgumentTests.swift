@@ -97,7 +97,8 @@ struct ArgumentTests {
             ["pub", "a", "--ack", "maybe"], ["pub", "a", "--precompressed"], ["sub"], ["sub", "a#"],
             ["sub", "a", "-C", "0"],
             ["sub", "a", "--json", "-x"], ["sub", "a", "-F", "%z"], ["sub", "a", "--since", "10m", "--last", "3"],
-            ["history", "--json", "--csv"], ["history", "--count", "0"], ["get"], ["get", "x"], ["nope"],
+            ["history", "--json", "--csv"], ["history", "--count", "0"], ["get"], ["get", "x"],
+            ["get", "9223372036854775808"], ["history", "--from-seq", "-1"], ["nope"],
         ])
     func usage(arguments: [String]) {
         let error = #expect(throws: (any Error).self) { try Apus.parseAsRoot(arguments) }

@@ -18,6 +18,14 @@ struct TerminalTextTests {
         #expect(shown("\u{7F}\u{0}\r") == "\\x7f\\x00\\r")
     }
 
+    @Test("JSON on a terminal says the same in escapes")
+    func json() throws {
+        let line = JSON.string("a\u{9B}b\u{202E}ü").bytes
+        let shown = TerminalText.json(line)
+        #expect(String(decoding: shown, as: UTF8.self) == #""a\u009bb\u202eü""#)
+        #expect(try JSONParser.parse(String(decoding: shown, as: UTF8.self)) == .string("a\u{9B}b\u{202E}ü"))
+    }
+
     @Test("Newlines and tabs go through, or are shown where a line must stay a line")
     func newlines() {
         #expect(shown("a\r\nb\tc\n") == "a\nb\tc\n")

@@ -5,7 +5,7 @@ internal import ArgumentParser
 struct BenchCommand: ClientCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure publishing and delivery.",
+        abstract: "Measure publishing and delivery.", usage: "apus bench [<options>]",
         discussion: """
             Publishers send as fast as receipts come back; the rates are those of acknowledged and of received \
             messages. Messages go to bench/0, bench/1 …: not for a log that is kept.

@@ -28,6 +28,9 @@ struct ConnectionOptions: ParsableArguments, Sendable {
 
     var console: Console { Console(isQuiet: quiet, isVerbose: verbose) }
 
+    /// Whether somebody said which broker.
+    var namesServer: Bool { server != nil || getenv("APUS_SERVER").map { $0.pointee != 0 } ?? false }
+
     func endpoint() throws(ApusError) -> Endpoint {
         if let server { return server }
         guard let variable = getenv("APUS_SERVER") else { return .local }
@@ -66,22 +69,26 @@ struct ConnectionOptions: ParsableArguments, Sendable {
     private func watch(_ client: ApusClient, givesUpAfter seconds: Double?) {
         let console = console
         Task.detached {
+            var isLost = false
             var patience: Task<Void, any Error>?
             for await state in client.states() {
                 switch state {
                 case .reconnecting(let attempt, let error):
-                    if patience != nil {
+                    if isLost {
                         console.detail("attempt \(attempt): \(error.message)")
                         continue
                     }
                     console.note("\(error.message); reconnecting")
+                    isLost = true
+                    guard let seconds else { continue }
                     patience = Task {
-                        try await Task.sleep(nanoseconds: seconds.map { UInt64($0 * 1e9) } ?? .max)
-                        console.note("no connection for \(WaitTime.seconds(seconds ?? 0)) s; giving up")
+                        try await Task.sleep(nanoseconds: UInt64(seconds * 1e9))
+                        console.note("no connection for \(WaitTime.seconds(seconds)) s; giving up")
                         _ = await client.close(timeoutMilliseconds: 0)
                     }
                 case .connected:
-                    if patience != nil { console.note("connected again") }
+                    if isLost { console.note("connected again") }
+                    isLost = false
                     patience?.cancel()
                     patience = nil
                 case .connecting, .closed: break
