@@ -32,7 +32,7 @@ let fuzzers: [Target] =
             name: "apus-fuzz",
             dependencies: ["ApusModel", "ApusWire", nio],
             path: "Fuzz",
-            exclude: ["Corpus"],
+            exclude: ["Corpus", "FailCases"],
             swiftSettings: settings)
     ] : []
 
