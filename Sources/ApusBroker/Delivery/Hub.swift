@@ -240,7 +240,7 @@ package final class Hub {
     private func pull(_ subscription: Subscription, _ announced: Announced? = nil) {
         while subscription.canTake, !subscription.isClosed {
             if case .retained = subscription.phase { return read(subscription) }
-            guard subscription.position < scanned else { return becomeLive(subscription) }
+            guard subscription.position < scanned else { break }
             guard tail.covers(subscription.position), let batch = tail.batch(behind: subscription.position) else {
                 return read(subscription)
             }
@@ -248,11 +248,10 @@ package final class Hub {
             let selected = isAnnounced ? announced?.selected : selection(of: batch, subscription.route)
             deliver(batch, to: subscription, selected: selected ?? .all, mayShare: isAnnounced)
         }
-        // Nothing is left for it: it may be live although it cannot take anything just now.
-        if subscription.position >= scanned, case .log = subscription.phase, !subscription.isClosed,
-            subscription.hasCaughtUp
-        {
-            subscription.isLive = true
+        // Nothing is left for it: it is live although it may not take anything just now. `caught-up` is no message, so
+        // it needs no credit.
+        if subscription.position >= scanned, case .log = subscription.phase, !subscription.isClosed {
+            becomeLive(subscription)
         }
     }
 
