@@ -123,13 +123,14 @@ package final class Hub {
         tail.append(batch)
         scanned = batch.through
         var matched: [Route] = []
-        for topic in batch.topics {
-            for route in router.matches(topic) where !matched.contains(where: { $0 === route }) {
-                matched.append(route)
+        for (index, topic) in batch.topics.enumerated() {
+            for route in router.matches(topic) {
+                if route.wanted.isEmpty { matched.append(route) }
+                route.wanted.append(index)
             }
         }
         for route in matched {
-            let announced = Announced(batch: batch, selected: selection(of: batch, route))
+            let announced = Announced(batch: batch, selected: takeSelection(of: batch, route))
             for subscription in route.subscriptions where subscription.isLive {
                 subscription.isLive = false
                 // One that began ahead of this loop's knowledge stays ahead.
@@ -262,8 +263,20 @@ package final class Hub {
         subscription.outlet.caughtUp(subscription, seq: max(scanned, subscription.position))
     }
 
+    private func takeSelection(of batch: MessageBatch, _ route: Route) -> Selection {
+        defer { route.wanted.removeAll(keepingCapacity: route.wanted.count <= 64) }
+        guard route.wanted.count < batch.topics.count else { return .all }
+        var selected = Array(repeating: false, count: batch.topics.count)
+        for index in route.wanted { selected[index] = true }
+        return .some(selected)
+    }
+
     private func selection(of batch: MessageBatch, _ route: Route) -> Selection {
-        let selected = batch.topics.map { topic in router.matches(topic).contains { $0 === route } }
+        let selected = batch.topics.map { topic in
+            let routes = router.matches(topic)
+            // Where a topic goes to many routes, asking the filters is cheaper than searching for this one.
+            return routes.count > 32 ? route.filters.matches(topic) : routes.contains { $0 === route }
+        }
         guard selected.contains(true) else { return .none }
         return selected.contains(false) ? .some(selected) : .all
     }
