@@ -130,14 +130,17 @@ package final class Hub {
     /// The routes that want something of a batch, and what. Each distinct topic is matched once; the work is in
     /// proportion to what matches, not to how many subscriptions there are.
     private func select(_ batch: MessageBatch) -> [(Route, BatchSelection)] {
-        var topics: [ObjectIdentifier: (route: Route, topics: [Int])] = [:]
+        var matched: [Route] = []
         for (index, topic) in batch.topics.enumerated() {
             for route in router.matches(topic) {
-                topics[ObjectIdentifier(route), default: (route, [])].topics.append(index)
+                if route.wanted.isEmpty { matched.append(route) }
+                route.wanted.append(index)
             }
         }
         var byTopic: [[UInt32]]?
-        return topics.values.map { route, topics in
+        return matched.map { route in
+            let topics = route.wanted
+            route.wanted.removeAll(keepingCapacity: topics.count <= 64)
             guard topics.count < batch.topics.count else { return (route, .all) }
             let lists = byTopic ?? batch.indicesByTopic()
             byTopic = lists
@@ -244,7 +247,7 @@ package final class Hub {
     private func pull(_ subscription: Subscription, _ announced: Announced? = nil) {
         while subscription.canTake, !subscription.isClosed {
             if case .retained = subscription.phase { return read(subscription) }
-            guard subscription.position < scanned else { return becomeLive(subscription) }
+            guard subscription.position < scanned else { break }
             guard tail.covers(subscription.position), let batch = tail.batch(behind: subscription.position) else {
                 return read(subscription)
             }
@@ -252,11 +255,10 @@ package final class Hub {
             let selection = isAnnounced ? announced?.selection : selection(of: batch, subscription.route)
             deliver(batch, to: subscription, selection ?? .all, mayShare: isAnnounced)
         }
-        // Nothing is left for it: it may be live although it cannot take anything just now.
-        if subscription.position >= scanned, case .log = subscription.phase, !subscription.isClosed,
-            subscription.hasCaughtUp
-        {
-            subscription.isLive = true
+        // Nothing is left for it: it is live although it may not take anything just now. `caught-up` is no message, so
+        // it needs no credit.
+        if subscription.position >= scanned, case .log = subscription.phase, !subscription.isClosed {
+            becomeLive(subscription)
         }
     }
 
@@ -269,7 +271,11 @@ package final class Hub {
 
     /// What a route wants of a batch that was announced earlier.
     private func selection(of batch: MessageBatch, _ route: Route) -> BatchSelection {
-        let wanted = batch.topics.map { topic in router.matches(topic).contains { $0 === route } }
+        let wanted = batch.topics.map { topic in
+            let routes = router.matches(topic)
+            // Where a topic goes to many routes, asking the filters is cheaper than searching for this one.
+            return routes.count > 32 ? route.filters.matches(topic) : routes.contains { $0 === route }
+        }
         guard wanted.contains(true) else { return .some([]) }
         guard wanted.contains(false) else { return .all }
         let indices = batch.messages.indices.filter { wanted[Int(batch.messages[$0].topic)] }
