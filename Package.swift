@@ -128,7 +128,10 @@ let package = Package(
         // Real processes through the command line: it needs the built `apus` beside it.
         .testTarget(
             name: "ApusProcessTests",
-            dependencies: ["apus", "ApusModel", "ApusWire", "ApusClient", "ApusTesting", nio, nioPosix, nioLocks],
+            dependencies: [
+                "apus", "ApusModel", "ApusWire", "ApusClient", "ApusTesting", nio, nioPosix, nioLocks, logging,
+            ],
+            resources: [.copy("Resources")],
             swiftSettings: settings),
         .executableTarget(
             name: "apus-benchmarks",
