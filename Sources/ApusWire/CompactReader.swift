@@ -47,6 +47,10 @@ struct CompactReader {
         publish.retain = flags & Wire.PublishFlags.marked != 0
         publish.hasID = flags & Wire.PublishFlags.hasID != 0
         publish.id = try u64()
+        // As in JSON, and as the log holds it.
+        guard publish.id <= UInt64(Int64.max) else {
+            throw .fatal(.malformedHeader, "a publish id beyond \(Int64.max)")
+        }
         publish.text.topic = try slice(Int(try u16()))
         try properties(into: &publish.text) { field, value throws(ApusError) in
             if field == .ttl { publish.ttl = UInt32(clamping: value) }

@@ -24,6 +24,7 @@ package struct FrameReader {
     /// slowly its content comes.
     private struct Waiting {
         var header: ParsedHeader
+        var headerBytes: Int
         var contentBytes: Int
     }
 
@@ -35,8 +36,11 @@ package struct FrameReader {
 
     package init(bounds: Bounds) { self.bounds = bounds }
 
-    /// Bytes of an incomplete frame: the storage allocated for them. 0 between frames.
-    package var bytesHeld: Int { buffer.readableBytes == 0 && waiting == nil ? 0 : buffer.storageCapacity }
+    /// Bytes of an incomplete frame: the storage allocated for them. 0 between frames. Exact after ``settle()``.
+    package var bytesHeld: Int {
+        let header = waiting.map { max($0.header.bytesHeld, $0.headerBytes) } ?? 0
+        return header + (buffer.readableBytes == 0 ? 0 : buffer.storageCapacity)
+    }
 
     /// Whether a frame has begun and not ended.
     package var isInsideFrame: Bool { buffer.readableBytes > 0 || waiting != nil }
@@ -65,6 +69,7 @@ package struct FrameReader {
 
     /// To be called at the end of a read turn: lets go of a large receive buffer that a small rest would pin.
     package mutating func settle() {
+        waiting?.header.settle()
         if buffer.readableBytes == 0 {
             buffer = ByteBuffer()
         } else if buffer.readableBytes < buffer.storageCapacity / 4 || buffer.readerIndex > buffer.readableBytes {
@@ -105,7 +110,7 @@ package struct FrameReader {
             parsed = try ParsedHeader(compact: header)
         }
         try check(contentBytes: parsed.contentBytes)
-        return Waiting(header: parsed, contentBytes: Int(parsed.contentBytes))
+        return Waiting(header: parsed, headerBytes: length, contentBytes: Int(parsed.contentBytes))
     }
 
     private static let startHint =

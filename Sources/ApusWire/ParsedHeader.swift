@@ -10,8 +10,40 @@ struct ParsedHeader {
         case frame(Frame)
     }
 
-    private let body: Body
+    private var body: Body
     let contentBytes: UInt64
+
+    /// Storage that the texts of an envelope keep alive; 0 for other kinds.
+    var bytesHeld: Int {
+        switch body {
+        case .publish(let publish): publish.fields.storageCapacity
+        case .message(let envelope), .row(let envelope): envelope.fields.storageCapacity
+        case .frame: 0
+        }
+    }
+
+    /// Lets go of a large receive buffer that a header which waits for its content would pin.
+    mutating func settle() {
+        switch body {
+        case .publish(var publish):
+            publish.fields = ParsedHeader.settled(publish.fields)
+            body = .publish(publish)
+        case .message(var envelope):
+            envelope.fields = ParsedHeader.settled(envelope.fields)
+            body = .message(envelope)
+        case .row(var envelope):
+            envelope.fields = ParsedHeader.settled(envelope.fields)
+            body = .row(envelope)
+        case .frame: break
+        }
+    }
+
+    private static func settled(_ fields: ByteBuffer) -> ByteBuffer {
+        guard fields.readableBytes < fields.storageCapacity / 4 else { return fields }
+        var copy = ByteBuffer()
+        copy.writeImmutableBuffer(fields)
+        return copy
+    }
 
     func frame(content: ByteBuffer) -> Frame {
         switch body {

@@ -14,9 +14,9 @@ struct HistoryCommand: ClientCommand {
             EXAMPLES
               apus history                                   everything, as a table
               apus history 'sensors/#' --since 1h --last 20
-              apus history --since 2026-11-23T08:00 --until 2026-11-23T09:00 --csv > morning.csv
+              apus history --since 2026-11-23T08:00 --until 2026-11-23T09:00 --csv
               apus history --header tenant=acme --grep timeout --json | jq -r .text
-              apus history --db apus.db --from-seq 1000      read a file; no broker needed
+              apus history --db apus.db --from-seq 1000      read a file, without a broker
             """)
 
     @Argument(help: "Topic filters: a/b, a/+/c, a/#. Without one, every topic.")
@@ -56,16 +56,19 @@ struct HistoryCommand: ClientCommand {
         let source = try await HistorySource.open(file: db, connection)
         let output = Output()
         output.watchForReaderGone()
-        defer { output.flush() }
         var rows = RowPrinter(json: json, csv: csv)
         var count = 0
+        // Also where it ends with an error: what came is shown.
+        defer {
+            output.write { rows.finish(to: &$0) }
+            output.flush()
+        }
         if csv { output.write { MessageCSV.appendHeader(to: &$0) } }
         try await source.forEach(query) { message in
             output.write { rows.append(message, to: &$0) }
             count += 1
             return !Interrupts.isRequested
         }
-        output.write { rows.finish(to: &$0) }
         await source.close()
         if Interrupts.isRequested { return .interrupted }
         if count == 0 { console.note("no message matches") }

@@ -23,7 +23,7 @@ struct StatusCommand: ClientCommand {
     var console: Console { connection.console }
 
     func perform() async throws -> ExitStatus {
-        let client = try await connection.connect(reconnects: false)
+        let client = try await connection.connect()
         let text = try await client.status()
         let output = Output()
         if json {

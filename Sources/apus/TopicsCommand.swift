@@ -35,7 +35,7 @@ struct TopicsCommand: ClientCommand {
     }
 
     func perform() async throws -> ExitStatus {
-        let client = try await connection.connect(reconnects: false)
+        let client = try await connection.connect()
         let topics = try await client.topics(filters)
         let output = Output()
         if json { writeJSON(topics, output) } else { writeTable(topics, output) }

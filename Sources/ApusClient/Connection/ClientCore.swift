@@ -333,6 +333,8 @@ final class ClientCore {
     }
 
     private func changeState(_ state: ApusClient.State) {
+        // Before anybody is told otherwise: who has connected sees it.
+        shared.change(state)
         switch state {
         case .connected:
             logger.debug("connected", metadata: ["broker": "\(endpoint)"])
@@ -344,7 +346,6 @@ final class ClientCore {
                 metadata: ["broker": "\(endpoint)", "attempt": "\(attempt)", "error": "\(error)"])
         case .connecting, .closed: break
         }
-        shared.change(state)
     }
 
     private func closed(_ messages: [OutgoingMessage], _ error: ApusError?) {

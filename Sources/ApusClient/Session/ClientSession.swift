@@ -91,6 +91,8 @@ struct ClientSession {
     /// For the broker to close after both sides said goodbye, and to answer what is in flight after it said so.
     static let farewell = TimeAmount.seconds(2)
     static let drain = TimeAmount.seconds(10)
+    /// The dialer keeps the time itself, and knows more about what failed; a greeting gets so much at least.
+    static let dialGrace = TimeAmount.seconds(1)
     /// A connection that held so long, or acknowledged something, was a good one: pauses begin anew after it.
     static let steady = TimeAmount.seconds(5)
 
@@ -149,7 +151,7 @@ struct ClientSession {
     }
 
     private mutating func dial(_ now: NIODeadline) {
-        phase = .dialing(until: now + settings.connectTimeout)
+        phase = .dialing(until: now + settings.connectTimeout + ClientSession.dialGrace)
         actions.append(.dial)
     }
 
@@ -664,7 +666,7 @@ struct ClientSession {
         keepAlive.stop()
         actions.append(.disconnect)
         var outcome = error ?? ApusError(.closed, "the client was closed before the publish was acknowledged")
-        if window.inFlight > 0 { outcome.hint = outcome.hint ?? "Whether it was recorded is unknown." }
+        if window.hasUnanswered { outcome.hint = outcome.hint ?? "Whether it was recorded is unknown." }
         let unacknowledged = window.failAll(outcome)
         report()
         for number in subscriptions.keys.sorted() { endSubscription(number, error) }

@@ -4,6 +4,7 @@
 package import ApusBroker
 internal import ApusModel
 internal import ApusWire
+internal import DequeModule
 package import Logging
 package import NIOCore
 
@@ -38,8 +39,7 @@ package final class NativeHandler: ChannelInboundHandler {
     private var pauses: Pause = []
     private var uncommittedBytes = 0
     /// Of each submission in flight: how many answers it owes, and the id of its last message.
-    private var inFlight: [(answers: UInt64, lastID: UInt64?)] = []
-    private var inFlightHead = 0
+    private var inFlight: Deque<(answers: UInt64, lastID: UInt64?)> = []
 
     /// Small frames of this turn, written together.
     var out = ByteBuffer()
@@ -85,6 +85,7 @@ package final class NativeHandler: ChannelInboundHandler {
         logger[metadataKey: "connection"] = "\(id.hub).\(id.number)"
         logger.info(
             "connected", metadata: ["peer": "\(context.remoteAddress.map(String.init(describing:)) ?? "local")"])
+        armTimer()
         context.read()
         context.fireChannelActive()
     }
@@ -195,6 +196,7 @@ package final class NativeHandler: ChannelInboundHandler {
     /// Sends the turn's publishes off, and everything that was answered in the turn.
     private func endTurn() {
         submit()
+        checkEndOfInput()
         reader.settle()
         updateHeldBytes()
         flush()
@@ -253,7 +255,18 @@ package final class NativeHandler: ChannelInboundHandler {
         case .cancelQuery(let number):
             queries.removeValue(forKey: number)?.cancel()
             reply(.end(QueryEnd(query: number, reason: "cancelled")))
+        case .checkPeer: checkPeer()
         case .finish(let frame): finish(frame)
+        }
+    }
+
+    private func checkPeer() {
+        guard let channel = context?.channel else { return }
+        let bound = NIOLoopBound(self, eventLoop: shared.loop)
+        PeerWatch.isDead(channel, timeoutSeconds: shared.limits.peerTimeoutSeconds) { isDead in
+            guard isDead else { return }
+            bound.value.logger.info("the peer's machine does not answer any more")
+            channel.close(promise: nil)
         }
     }
 
@@ -358,26 +371,14 @@ package final class NativeHandler: ChannelInboundHandler {
             return perform(session.openingFailed(error))
         case .refused(let error): refused(error)
         case .publish(let list):
-            let submission = takeInFlight()
-            for answer in list { add(answer, lastID: submission.lastID) }
+            inFlight.removeFirst()
+            for answer in list { add(answer) }
         }
         uncommittedBytes -= bytes
         if uncommittedBytes < shared.limits.publishWindowBytes / 2 { resume(.window) }
     }
 
-    private func takeInFlight() -> (answers: UInt64, lastID: UInt64?) {
-        guard inFlightHead < inFlight.count else { return (0, nil) }
-        defer {
-            inFlightHead += 1
-            if inFlightHead == inFlight.count {
-                inFlight.removeAll(keepingCapacity: true)
-                inFlightHead = 0
-            }
-        }
-        return inFlight[inFlightHead]
-    }
-
-    private func add(_ answer: PublishAnswer, lastID: UInt64?) {
+    private func add(_ answer: PublishAnswer) {
         switch answer {
         case .published(let run): answers.add(run)
         case .refused(let id, let error):
@@ -387,7 +388,7 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     private func refused(_ error: ApusError) {
-        let submission = takeInFlight()
+        let submission = inFlight.removeFirst()
         shared.gauges.refused(error.code)
         // What is queued behind a refusal that may pass is refused too: recorded ids stay a prefix.
         let endsPublishing = error.isFatal || (session.publisher != nil && error.mayPassLater)
@@ -406,7 +407,15 @@ package final class NativeHandler: ChannelInboundHandler {
     // MARK: Ending
 
     private func finish(_ frame: Frame) {
-        if farewell == nil { farewell = frame }
+        if farewell == nil {
+            farewell = frame
+            // A peer that does not take what is owed to it is not waited for any longer than the broker's end would be.
+            if let channel = context?.channel {
+                shared.loop.scheduleTask(in: .seconds(Int64(shared.limits.drainSeconds))) {
+                    channel.close(promise: nil)
+                }
+            }
+        }
         if case .error(let reply) = frame { shared.gauges.refused(reply.error.code) }
         finishIfNothingIsOwed()
     }
@@ -425,21 +434,25 @@ package final class NativeHandler: ChannelInboundHandler {
             context?.close(promise: nil)
             return
         }
-        if reader.isInsideFrame, !session.isFinishing {
-            finish(session.fail(ApusError(.malformedFrame, "the stream ends inside a frame")))
-        }
         session.inputClosed(now: .now())
+        checkEndOfInput()
         armTimer()
         finishIfNothingIsOwed()
     }
 
+    /// Everything that came has been followed: what is left now never becomes a frame.
+    private func checkEndOfInput() {
+        guard isInputClosed, pauses.isEmpty, reader.isInsideFrame, !session.isFinishing else { return }
+        finish(session.fail(ApusError(.malformedFrame, "the stream ends inside a frame")))
+    }
+
     private var owesNothing: Bool {
-        inFlightHead == inFlight.count && builder.isEmpty && answers.isEmpty && replies.readableBytes == 0
+        inFlight.isEmpty && builder.isEmpty && answers.isEmpty && replies.readableBytes == 0
     }
 
     private func finishIfNothingIsOwed() {
         guard let context, !isLingering, owesNothing, !isInsideRead else { return }
-        if farewell == nil, isInputClosed, !session.hasSubscriptions {
+        if farewell == nil, isInputClosed, pauses.isEmpty, !session.hasSubscriptions {
             _ = session.stop()
             farewell = .goodbye(reason: nil)
         }
@@ -494,7 +507,8 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     private func armTimer() {
-        guard let context, let deadline = session.deadline else { return }
+        guard let context else { return }
+        let deadline = session.deadline
         if let timerDeadline, timerDeadline <= deadline { return }
         timer?.cancel()
         timerDeadline = deadline

@@ -73,7 +73,7 @@ struct PublishRun {
         _ messages: [OutgoingMessage], payloadBytes payloads: [RawPayload]
     ) async throws(ApusError) {
         do {
-            let answers = try await client.publish(messages)
+            let answers = try await handOver(messages)
             acknowledged += messages.count
             pacer?.sent(messages.count)
             receipts.print(answers)
@@ -82,6 +82,19 @@ struct PublishRun {
             failed += messages.count
             throw error
         }
+    }
+
+    /// An interrupt does not cut off what is on its way: it ends the run behind it.
+    private func handOver(_ messages: [OutgoingMessage]) async throws(ApusError) -> [Receipt] {
+        let client = client
+        let task = Task { () async -> Result<[Receipt], ApusError> in
+            do throws(ApusError) {
+                return .success(try await client.publish(messages))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try await task.value.get()
     }
 
     private mutating func finish(_ error: ApusError?) async -> ExitStatus {
