@@ -146,6 +146,9 @@ struct ParsedHeader {
             default: return .frame(try ColdFrames.frame(kind, bag))
             }
         } catch {
+            var error = error
+            // To go on as if nothing had been asked for would drop a publisher's name, and with it deduplication.
+            if kind == .hello { error.isFatal = true }
             return .frame(ColdFrames.invalid(bag, error, isPublish: kind == .publish))
         }
     }

@@ -23,7 +23,8 @@ struct RoundTripTests {
         let long = String(repeating: "ü\"\\\u{1}", count: 1_000)
         var hello = Hello()
         hello.version = last
-        hello.clientID = long
+        hello.clientID = String(repeating: "ü", count: 255)
+        hello.token = long
         hello.publisher = ""
         hello.keepAlive = last
         var query = Query(query: .max, select: .history)

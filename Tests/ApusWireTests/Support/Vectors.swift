@@ -41,6 +41,10 @@ extension JSON {
 
     func hexBytes(_ name: String) -> [UInt8] { decodeHex(text(name)) ?? [] }
 
+    var members: [Member]? {
+        if case .object(let members) = self { members } else { nil }
+    }
+
     /// With the members in the order of their names, so that texts can be compared.
     var sorted: String {
         guard case .object(let members) = self else { return text }
