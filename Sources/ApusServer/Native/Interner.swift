@@ -50,15 +50,3 @@ extension EnvelopeText {
         contentType.length | charset.length | contentEncoding.length | byteOrder.length | format.length != 0
     }
 }
-
-extension Encoding {
-    /// The five fields, each ended by a NUL.
-    fileprivate var raw: [UInt8] {
-        var raw: [UInt8] = []
-        for text in [contentType, charset, contentEncoding, byteOrder, format] {
-            raw += Array((text ?? "").utf8)
-            raw.append(0)
-        }
-        return raw
-    }
-}
