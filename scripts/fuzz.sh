@@ -12,10 +12,11 @@ seconds=${1:-60}
 build=.build-fuzz
 grown=$build/corpus
 
-# The sanitizers are for all targets; `-parse-as-library` because libFuzzer has the `main`, which the driver then links.
+# The sanitizers are for all targets. One option for both: of two, the second would win, and nothing would guide the
+# fuzzer. `-parse-as-library`, because the single file of a target would be taken for top-level code.
 APUS_FUZZ=1 swift build --scratch-path "$build" --product apus-fuzz -c release \
-    -Xswiftc -sanitize=fuzzer -Xswiftc -sanitize=address -Xswiftc -parse-as-library \
-    -Xswiftc -assert-config -Xswiftc Debug -Xlinker -fsanitize=fuzzer,address
+    -Xswiftc -sanitize=fuzzer,address -Xswiftc -parse-as-library \
+    -Xswiftc -assert-config -Xswiftc Debug
 
 mkdir -p "$grown" Fuzz/FailCases
 # The backtracer would catch the signals that libFuzzer reports inputs by.
