@@ -211,12 +211,12 @@ package final class NativeHandler: ChannelInboundHandler {
     /// Sends the turn's publishes off, and everything that was answered in the turn.
     private func endTurn() {
         submit()
-        checkEndOfInput()
         inbound.reader.settle()
         updateHeldBytes()
         flush()
         session.turnEnded(isInsideFrame: reader.isInsideFrame, isReading: pauses.isEmpty, now: .now())
         armTimer()
+        finishIfCutOff()
         finishIfNothingIsOwed()
     }
 
@@ -450,13 +450,14 @@ package final class NativeHandler: ChannelInboundHandler {
             return
         }
         session.inputClosed(now: .now())
-        checkEndOfInput()
         armTimer()
+        finishIfCutOff()
         finishIfNothingIsOwed()
     }
 
-    /// Everything that came has been followed: what is left now never becomes a frame.
-    private func checkEndOfInput() {
+    /// A frame that the peer's end has cut off. While there is a reason to wait, whole ones may still lie there: the
+    /// end is seen although the connection is not read.
+    private func finishIfCutOff() {
         guard isInputClosed, pauses.isEmpty, reader.isInsideFrame, !session.isFinishing else { return }
         finish(session.fail(ApusError(.malformedFrame, "the stream ends inside a frame")))
     }
