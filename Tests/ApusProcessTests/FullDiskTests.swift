@@ -60,6 +60,29 @@ extension ProcessTests {
             }
         }
 
+        @Test(
+            "A named publisher that sends on against a full disk and then again has everything recorded once, in order")
+        func namedPublisher() async throws {
+            try await Workshop.open { workshop in
+                let mount = workshop.path("disk")
+                try FileManager.default.createDirectory(atPath: mount, withIntermediateDirectories: false)
+                let wrapper = try await wrapper(workshop, "mount -t tmpfs -o size=40m tmpfs \(mount) && exec \"$@\"")
+                let broker = try await workshop.broker(db: "\(mount)/apus.db", wrapper: wrapper)
+                let ballast = "/proc/\(broker.child.pid)/root\(mount)/ballast"
+                try Data(count: 36 << 20).write(to: URL(fileURLWithPath: ballast))
+                // Large ones and small ones: a small one still fits where a large one before it did not.
+                let ids = UInt64(1)...240
+                let refusals = try await onThread { try sendAll(ids, broker.port) }
+                #expect(refusals > 0)
+                try FileManager.default.removeItem(atPath: ballast)
+                #expect(try await onThread { try sendAll(ids, broker.port) } == 0)
+                let output = try await workshop.done(
+                    "sub", "named", "--from", "start", "--exit-at-end", "-F", Record.format, "-s", broker.server
+                ).output
+                #expect(try Record.parse(output).map(\.payload) == ids.map { namedPayload($0) })
+            }
+        }
+
         /// - Throws: where nothing can be mounted: then this cannot be tested here, and saying nothing would hide that.
         private func wrapper(_ workshop: Workshop, _ script: String) async throws -> [String] {
             var said = ""
@@ -108,4 +131,38 @@ private func publishUntilRefused(_ client: RawClient, from first: UInt64) throws
     // 12 MiB hold no more.
     for id in first..<(first + 400) where fill.refusal == nil { try publish(client, id: id, &fill) }
     return fill
+}
+
+private func namedPayload(_ id: UInt64) -> [UInt8] {
+    [UInt8](repeating: UInt8(truncatingIfNeeded: id), count: id % 2 == 0 ? 60_000 : 10)
+}
+
+/// Publishes all of them under one name, without waiting in between, and takes the answers until the last one is there
+/// or the connection ends.
+///
+/// - Returns: how many errors came.
+private func sendAll(_ ids: ClosedRange<UInt64>, _ port: Int) throws -> Int {
+    let client = try RawClient(port: port)
+    _ = try client.hello(publisher: "named")
+    var refusals = 0
+    var answered: UInt64 = 0
+    do {
+        for id in ids {
+            try client.send(RawClient.publish("named", id: id, namedPayload(id)))
+            while client.hasInput { try take(client.next().header) }
+        }
+        while answered < ids.upperBound { try take(client.next().header) }
+    } catch is RawClient.Gone {}
+    return refusals
+
+    func take(_ header: RawClient.Header) throws {
+        switch header.kind {
+        case "published": answered = header.id ?? 0
+        case "error" where header.code == "storage-full":
+            refusals += 1
+            answered = header.id ?? ids.upperBound
+        case "goodbye": break
+        default: throw Unexpected("\(header)")
+        }
+    }
 }

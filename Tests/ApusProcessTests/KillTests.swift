@@ -176,6 +176,26 @@ extension ProcessTests {
             }
         }
 
+        @Test("apus sub goes on over kills of the broker, and shows each message once")
+        func subscriberGoesOn() async throws {
+            try await Workshop.open { workshop in
+                var broker = try await workshop.broker()
+                let subscriber = try workshop.apus("sub", "a", "-C", "30", "--verbose", "-s", broker.server)
+                try await subscriber.says("subscribed")
+                for round in 0..<3 {
+                    let lines = (1...10).map { "\(round * 10 + $0)\n" }.joined()
+                    try await workshop.done("pub", "a", "-l", "-s", broker.server, input: .bytes(Array(lines.utf8)))
+                    guard round < 2 else { break }
+                    try await broker.killNow()
+                    try await subscriber.says("reconnecting", times: round + 1)
+                    broker = try await workshop.broker(port: broker.port)
+                }
+                let finished = try await subscriber.ended()
+                #expect(finished.end == .exited(0), "\(finished.errors)")
+                #expect(finished.lines == (1...30).map { "\($0)" })
+            }
+        }
+
         // MARK: What the log has to hold
 
         @discardableResult

@@ -1,7 +1,6 @@
 internal import ApusModel
 internal import ApusServer
 internal import ApusStore
-@preconcurrency internal import Dispatch
 internal import Glibc
 internal import Logging
 
@@ -13,6 +12,8 @@ struct BrokerProcess {
     func run() async throws(ApusError) {
         raiseDescriptorLimit()
         let logger = configuration.logger
+        // Before anything is opened or announced: a signal that comes early is obeyed, too.
+        let signals = StopSignals()
         let store = try Store.open(path: db, limits: configuration.limits, logger: logger)
         let broker: Broker
         do throws(ApusError) {
@@ -28,12 +29,11 @@ struct BrokerProcess {
             throw error
         }
         Console.line("keeping messages in \(store.path)")
-        try await serve(broker)
+        try await serve(broker, until: signals)
     }
 
     /// Until a signal asks for the end, or the log fails.
-    private func serve(_ broker: Broker) async throws(ApusError) {
-        let signals = StopSignals()
+    private func serve(_ broker: Broker, until signals: StopSignals) async throws(ApusError) {
         let failure = await withTaskGroup(of: ApusError?.self) { group in
             group.addTask {
                 do throws(ApusError) {
@@ -74,23 +74,16 @@ struct BrokerProcess {
 private final class StopSignals: Sendable {
     private let stream: AsyncStream<Void>
     private let continuation: AsyncStream<Void>.Continuation
-    private let sources: [any DispatchSourceSignal]
 
     init() {
         let (stream, continuation) = AsyncStream<Void>.makeStream()
         self.stream = stream
         self.continuation = continuation
         let count = Counter()
-        sources = [SIGINT, SIGTERM].map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler {
-                // What was acknowledged is on disk: nothing is lost by ending at once.
-                if count.increment() > 1 { _exit(ExitStatus.interrupted.rawValue) }
-                continuation.yield()
-            }
-            source.resume()
-            return source
+        Signals.listen {
+            // What was acknowledged is on disk: nothing is lost by ending at once.
+            if count.increment() > 1 { _exit(ExitStatus.interrupted.rawValue) }
+            continuation.yield()
         }
     }
 

@@ -7,15 +7,14 @@ enum Interrupts {
     private struct State {
         var isRequested = false
         var cancel: (@Sendable () -> Void)?
-        var sources: [any DispatchSourceSignal] = []
+        var isInstalled = false
         var wakePipe: [Int32] = [-1, -1]
     }
 
     /// How long the clean way may take.
     private static let graceSeconds = 5
 
-    // Confined by the lock: the signal sources are only kept alive here.
-    nonisolated(unsafe) private static let state = NIOLockedValueBox(State())
+    private static let state = NIOLockedValueBox(State())
 
     static var isRequested: Bool { state.withLockedValue { $0.isRequested } }
 
@@ -23,7 +22,12 @@ enum Interrupts {
     static func cancelling<T: Sendable>(_ work: @escaping @Sendable () async throws -> T) async throws -> T {
         install()
         let task = Task { try await work() }
-        state.withLockedValue { $0.cancel = { task.cancel() } }
+        let isRequested = state.withLockedValue { state in
+            state.cancel = { task.cancel() }
+            return state.isRequested
+        }
+        // It came between the two.
+        if isRequested { task.cancel() }
         return try await task.value
     }
 
@@ -42,19 +46,15 @@ enum Interrupts {
     }
 
     private static func install() {
-        state.withLockedValue { state in
-            guard state.sources.isEmpty else { return }
+        let isFirst = state.withLockedValue { state in
+            guard !state.isInstalled else { return false }
+            state.isInstalled = true
             if pipe(&state.wakePipe) == 0 {
                 for end in state.wakePipe { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
             }
-            for number in [SIGINT, SIGTERM] {
-                signal(number, SIG_IGN)
-                let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-                source.setEventHandler { received() }
-                source.resume()
-                state.sources.append(source)
-            }
+            return true
         }
+        if isFirst { Signals.listen { received() } }
     }
 
     private static func received() {

@@ -11,7 +11,8 @@ final class Workshop: Sendable {
     static let apus = Bundle.module.bundleURL.deletingLastPathComponent().appendingPathComponent("apus").path
 
     private init() throws {
-        var template = Array("\(NSTemporaryDirectory())/apus-process-XXXXXX".utf8CString)
+        var template = Array(
+            FileManager.default.temporaryDirectory.appendingPathComponent("apus-process-XXXXXX").path.utf8CString)
         guard mkdtemp(&template) != nil else { throw Unexpected("no folder: \(String(cString: strerror(errno)))") }
         folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
