@@ -48,6 +48,10 @@ struct CompactReader {
         publish.hasID = flags & Wire.PublishFlags.hasID != 0
         publish.ttl = 0
         publish.id = try u64()
+        // As in JSON, and as the log holds it.
+        guard publish.id <= UInt64(Int64.max) else {
+            throw .fatal(.malformedHeader, "a publish id beyond \(Int64.max)")
+        }
         publish.text = EnvelopeText()
         publish.text.topic = try slice(Int(try u16()))
         guard offset < bytes.count else { return }

@@ -76,12 +76,11 @@ final class ScriptedOutlet: SubscriptionOutlet {
 
     func encode(_ request: ChunkRequest) -> Chunk {
         encoded += 1
-        let messages = request.batch.messages
+        let count = request.selection.count(in: request.batch)
         var chunk = Chunk(bytes: ByteBuffer(), end: request.start, count: 0, expired: [])
-        while chunk.end < messages.count, chunk.count < min(request.countMax, chunkMessages) {
-            let message = messages[chunk.end]
+        while chunk.end < count, chunk.count < min(request.countMax, chunkMessages) {
+            let message = request.selection.message(chunk.end, in: request.batch)
             chunk.end += 1
-            if let selected = request.selected, !selected[Int(message.topic)] { continue }
             if message.expiresAt != 0, message.expiresAt <= request.now {
                 chunk.expired.append(message.seq)
                 continue
