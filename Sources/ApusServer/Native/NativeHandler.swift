@@ -200,6 +200,7 @@ package final class NativeHandler: ChannelInboundHandler {
         flush()
         session.turnEnded(isInsideFrame: reader.isInsideFrame, isReading: pauses.isEmpty, now: .now())
         armTimer()
+        finishIfCutOff()
         finishIfNothingIsOwed()
     }
 
@@ -425,12 +426,17 @@ package final class NativeHandler: ChannelInboundHandler {
             context?.close(promise: nil)
             return
         }
-        if reader.isInsideFrame, !session.isFinishing {
-            finish(session.fail(ApusError(.malformedFrame, "the stream ends inside a frame")))
-        }
         session.inputClosed(now: .now())
         armTimer()
+        finishIfCutOff()
         finishIfNothingIsOwed()
+    }
+
+    /// A frame that the peer's end has cut off. While there is a reason to wait, whole ones may still lie there: the
+    /// end is seen although the connection is not read.
+    private func finishIfCutOff() {
+        guard isInputClosed, pauses.isEmpty, reader.isInsideFrame, !session.isFinishing else { return }
+        finish(session.fail(ApusError(.malformedFrame, "the stream ends inside a frame")))
     }
 
     private var owesNothing: Bool {
@@ -439,7 +445,7 @@ package final class NativeHandler: ChannelInboundHandler {
 
     private func finishIfNothingIsOwed() {
         guard let context, !isLingering, owesNothing, !isInsideRead else { return }
-        if farewell == nil, isInputClosed, !session.hasSubscriptions {
+        if farewell == nil, isInputClosed, !session.hasSubscriptions, !session.isOpening, !reader.isInsideFrame {
             _ = session.stop()
             farewell = .goodbye(reason: nil)
         }
