@@ -244,6 +244,8 @@ package final class NativeHandler: ChannelInboundHandler {
     private func perform(_ action: NativeSession.Action) {
         switch action {
         case .nothing: break
+        // A publish that could not be read is answered in its place, like one that was refused.
+        case .reply(.error(let refused)) where refused.count > 0: answers.add(refused, answersAccepted: 0)
         case .reply(let frame): reply(frame)
         case .openPublisher(let name, let user):
             pauses.insert(.opening)
