@@ -4,6 +4,7 @@
 package import ApusBroker
 internal import ApusModel
 internal import ApusWire
+internal import DequeModule
 package import Logging
 package import NIOCore
 
@@ -38,8 +39,7 @@ package final class NativeHandler: ChannelInboundHandler {
     private var pauses: Pause = []
     private var uncommittedBytes = 0
     /// Of each submission in flight: how many answers it owes, and the id of its last message.
-    private var inFlight: [(answers: UInt64, lastID: UInt64?)] = []
-    private var inFlightHead = 0
+    private var inFlight: Deque<(answers: UInt64, lastID: UInt64?)> = []
 
     /// Small frames of this turn, written together.
     var out = ByteBuffer()
@@ -372,15 +372,7 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     private func takeInFlight() -> (answers: UInt64, lastID: UInt64?) {
-        guard inFlightHead < inFlight.count else { return (0, nil) }
-        defer {
-            inFlightHead += 1
-            if inFlightHead == inFlight.count {
-                inFlight.removeAll(keepingCapacity: true)
-                inFlightHead = 0
-            }
-        }
-        return inFlight[inFlightHead]
+        inFlight.popFirst() ?? (0, nil)
     }
 
     private func add(_ answer: PublishAnswer, lastID: UInt64?) {
@@ -446,7 +438,7 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     private var owesNothing: Bool {
-        inFlightHead == inFlight.count && builder.isEmpty && answers.isEmpty && replies.readableBytes == 0
+        inFlight.isEmpty && builder.isEmpty && answers.isEmpty && replies.readableBytes == 0
     }
 
     private func finishIfNothingIsOwed() {
