@@ -52,7 +52,9 @@ package final class NativeHandler: ChannelInboundHandler {
     /// What is to be said last.
     private var farewell: Frame?
     private var isLingering = false
+    private var hasSaidFarewell = false
     private var isInputClosed = false
+    private var closing: Scheduled<Void>?
     private var timer: NIOScheduledCallback?
     private var timerTarget: TimerTarget?
     private var timerDeadline: NIODeadline?
@@ -106,6 +108,7 @@ package final class NativeHandler: ChannelInboundHandler {
         timer?.cancel()
         timer = nil
         timerTarget = nil
+        closing?.cancel()
         shared.hub.remove(id)
         shared.released(self, bytes: heldBytes)
         heldBytes = 0
@@ -257,6 +260,8 @@ package final class NativeHandler: ChannelInboundHandler {
     private func perform(_ action: NativeSession.Action) {
         switch action {
         case .nothing: break
+        // A publish that could not be read is answered in its place, like one that was refused.
+        case .reply(.error(let refused)) where refused.count > 0: answers.add(refused, answersAccepted: 0)
         case .reply(let frame): reply(frame)
         case .openPublisher(let name, let user):
             pauses.insert(.opening)
@@ -424,11 +429,9 @@ package final class NativeHandler: ChannelInboundHandler {
     private func finish(_ frame: Frame) {
         if farewell == nil {
             farewell = frame
-            // A peer that does not take what is owed to it is not waited for any longer than the broker's end would be.
+            // A peer that does not take what is owed to it is not waited for without end.
             if let channel = context?.channel {
-                shared.loop.scheduleTask(in: .seconds(Int64(shared.limits.drainSeconds))) {
-                    channel.close(promise: nil)
-                }
+                closeLater(in: .seconds(Int64(shared.limits.peerTimeoutSeconds)), channel)
             }
         }
         if case .error(let reply) = frame { shared.gauges.refused(reply.error.code) }
@@ -446,7 +449,8 @@ package final class NativeHandler: ChannelInboundHandler {
     private func inputClosed() {
         isInputClosed = true
         if isLingering {
-            context?.close(promise: nil)
+            // Unless the last words are still on their way.
+            if hasSaidFarewell { context?.close(promise: nil) }
             return
         }
         session.inputClosed(now: .now())
@@ -477,23 +481,37 @@ package final class NativeHandler: ChannelInboundHandler {
         for subscription in subscriptions.values { shared.hub.unsubscribe(subscription) }
         subscriptions = [:]
         FrameWriter.write(farewell, way ?? .json, into: &out)
-        writeOut(context)
-        context.flush()
         linger(context)
     }
 
     /// Closing at once would reset the connection while the peer still sends, and the reset would eat the last words:
     /// the sending side is shut down, and what comes is read and dropped until the peer closes, for a bounded time.
+    /// Before that the peer takes what is still on its way to it: as long as `peer-timeout`.
     private func linger(_ context: ChannelHandlerContext) {
-        let channel = context.channel
-        channel.close(mode: .output, promise: nil)
+        closeLater(in: .seconds(Int64(shared.limits.peerTimeoutSeconds)), context.channel)
+        let written = context.eventLoop.makePromise(of: Void.self)
+        let bound = NIOLoopBound(self, eventLoop: shared.loop)
+        written.futureResult.whenComplete { _ in bound.value.saidFarewell() }
+        context.writeAndFlush(wrapOutboundOut(out), promise: written)
+        out = ByteBuffer()
+        pauses = []
+        if !isInputClosed { context.read() }
+    }
+
+    private func saidFarewell() {
+        guard let context else { return }
+        hasSaidFarewell = true
         if isInputClosed {
-            channel.close(promise: nil)
+            context.channel.close(promise: nil)
         } else {
-            channel.eventLoop.scheduleTask(in: NativeHandler.lingerTime) { channel.close(promise: nil) }
-            pauses = []
-            context.read()
+            closeLater(in: NativeHandler.lingerTime, context.channel)
+            context.channel.close(mode: .output, promise: nil)
         }
+    }
+
+    private func closeLater(in time: TimeAmount, _ channel: any Channel) {
+        closing?.cancel()
+        closing = channel.eventLoop.scheduleTask(in: time) { channel.close(promise: nil) }
     }
 
     private static let lingerTime = TimeAmount.seconds(2)

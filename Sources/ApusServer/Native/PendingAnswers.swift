@@ -55,11 +55,16 @@ struct PendingAnswers {
     /// - Parameter count: how many accepted publishes it answers; 0 for one that was refused at once.
     mutating func add(_ reply: ErrorReply, answersAccepted count: UInt64) {
         guard reply.id == nil else { return answers.append(.refused(reply)) }
-        if count == 0 {
-            deferred.append((acceptedWithoutID, reply))
-        } else {
-            answers.append(.refused(reply))
-            answeredWithoutID += count
+        if count == 0 { deferred.append((acceptedWithoutID, reply)) }
+        // As in a run, deferred errors may belong into the middle.
+        var rest = count
+        while rest > 0 {
+            var part = reply
+            part.count = min(rest, deferred.first.map { $0.behind - answeredWithoutID } ?? rest)
+            answers.append(.refused(part))
+            answeredWithoutID += part.count
+            rest -= part.count
+            releaseDeferred()
         }
         releaseDeferred()
     }
