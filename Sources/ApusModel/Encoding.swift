@@ -65,16 +65,6 @@ public struct Encoding: Hashable, Sendable {
     }
 
     package var isUndeclared: Bool { self == .undeclared }
-
-    private var texts: [String?] { [contentType, charset, contentEncoding, byteOrder, format] }
-
-    /// Byte for byte: what only looks the same is another declaration, and is delivered as it came.
-    public static func == (a: Encoding, b: Encoding) -> Bool {
-        a.checksum == b.checksum
-            && zip(a.texts, b.texts).allSatisfy { ($0 ?? "").utf8.elementsEqual(($1 ?? "").utf8) }
-    }
-
-    public func hash(into hasher: inout Hasher) { hasher.combine(checksum) }
 }
 
 // What the broker understands from the declaration. It stands beside it and never replaces it.
