@@ -87,6 +87,7 @@ struct JSONTests {
                 String(repeating: open, count: count) + inner + String(repeating: close, count: count)
             }
             #expect(throws: Never.self) { try JSONParser.parse(nested(16, "1")) }
+            #expect(code { () throws(ApusError) in _ = try JSONParser.parse(nested(16, "[]")) } == .malformedHeader)
             #expect(code { () throws(ApusError) in _ = try JSONParser.parse(nested(17, "1")) } == .malformedHeader)
             let deep = String(repeating: open, count: 100_000)
             #expect(code { () throws(ApusError) in _ = try JSONParser.parse(deep) } == .malformedHeader)
