@@ -26,11 +26,13 @@ extension ProcessTests {
                 #expect(fill.seqs.count > 20)
                 try await checkReading(workshop, broker, fill.seqs)
                 // It stays that way, for other connections too, with the exit code for it.
-                let refused = try await workshop.run(
-                    "pub", "a", "-f", try workshop.file("big", [UInt8](repeating: 1, count: 2 << 20)), "-s",
-                    broker.server)
+                let big = try workshop.file("big", [UInt8](repeating: 1, count: 2 << 20))
+                let refused = try await workshop.run("pub", "a", "-f", big, "-s", broker.server)
                 #expect(refused.end == .exited(74), "\(refused.errors)")
-                #expect(refused.errors.contains("full"))
+                #expect(refused.errors.contains("full"), "\(refused.errors)")
+                // Who has a name can send again without harm: it says why it waits, and goes on until there is room.
+                let named = try workshop.apus("pub", "patient", "-f", big, "--publisher", "p", "-s", broker.server)
+                try await named.says("full")
 
                 try FileManager.default.removeItem(atPath: ballast)
                 // The same connection, the same broker.
@@ -40,6 +42,10 @@ extension ProcessTests {
                     return more
                 }
                 #expect(more.refusal == nil)
+                let waited = try await named.ended()
+                #expect(waited.end == .exited(0), "\(waited.errors)")
+                let patient = try await workshop.done("history", "patient", "--json", "-s", broker.server)
+                #expect(patient.lines.count == 1)
                 #expect(more.seqs.count == 20)
                 let all = fill.seqs.merging(more.seqs) { $1 }
                 #expect(Set(all.values).count == all.count, "no seq twice")
@@ -158,7 +164,8 @@ private func sendAll(_ ids: ClosedRange<UInt64>, _ port: Int) throws -> Int {
     func take(_ header: RawClient.Header) throws {
         switch header.kind {
         case "published": answered = header.id ?? 0
-        case "error" where header.code == "storage-full":
+        // What was queued behind the refused one is refused with it.
+        case "error" where header.code == "storage-full" || (header.code == "fenced" && refusals > 0):
             refusals += 1
             answered = header.id ?? ids.upperBound
         case "goodbye": break

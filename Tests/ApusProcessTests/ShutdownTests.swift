@@ -75,6 +75,24 @@ extension ProcessTests {
             }
         }
 
+        @Test("A signal that comes right after the first sign of life is not lost", arguments: [SIGTERM, SIGINT])
+        func earlySignal(signal: Int32) async throws {
+            try await Workshop.open { workshop in
+                for _ in 0..<10 {
+                    let client = try workshop.apus("sub", "#", "--wait", "--verbose", "-s", "127.0.0.1:1")
+                    try await client.says("connecting")
+                    client.signal(signal)
+                    // Less than the 5 seconds after which a command that hangs ends all the same.
+                    #expect(try await client.ended(seconds: 4.5).end == .exited(130))
+                }
+                for _ in 0..<5 {
+                    let broker = try await workshop.broker()
+                    broker.child.signal(signal)
+                    #expect(try await broker.child.ended(seconds: 10).end == .exited(0))
+                }
+            }
+        }
+
         @Test("SIGTERM and SIGINT end sub, pub and a waiting client with 130", arguments: [SIGTERM, SIGINT])
         func clients(signal: Int32) async throws {
             try await Workshop.open { workshop in
