@@ -27,6 +27,8 @@ private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
 
 private func makeSession(_ change: (inout Limits) -> Void = { _ in }) -> NativeSession {
     var limits = Limits.defaults
+    // Out of the way of the other clocks.
+    limits.peerTimeoutSeconds = 86_400
     change(&limits)
     return NativeSession(limits: limits, log: "log", clientID: "made-up", now: start)
 }
@@ -224,8 +226,20 @@ struct SessionTimeTests {
     func noKeepAlive() {
         var session = makeSession()
         _ = session.received(hello())
-        #expect(session.deadline == nil)
-        #expect(passed(&session, 1e6) == nil)
+        #expect(session.deadline == at(86_400))
+        #expect(passed(&session, 86_399) == nil)
+    }
+
+    @Test("peer-timeout: the kernel is asked now and then whether the peer's machine answers")
+    func checksThePeer() {
+        var session = makeSession { $0.peerTimeoutSeconds = 60 }
+        for time in [60.0, 120.0] {
+            #expect(session.deadline == at(time))
+            guard case .checkPeer = session.passed(now: at(time)) else {
+                Issue.record("not asked at \(time)")
+                return
+            }
+        }
     }
 
     @Test("clocks stand still while the broker itself does not read")
@@ -233,7 +247,7 @@ struct SessionTimeTests {
         var session = makeSession { $0.frameTimeoutSeconds = 5 }
         _ = session.received(hello { $0.keepAlive = 10 })
         session.turnEnded(isInsideFrame: true, isReading: false, now: at(1))
-        #expect(session.deadline == nil)
+        #expect(session.deadline == at(86_400))
         #expect(passed(&session, 100) == nil)
         session.turnEnded(isInsideFrame: true, isReading: true, now: at(100))
         #expect(session.deadline == at(105), "the frame's time begins anew")
