@@ -32,7 +32,7 @@ let fuzzers: [Target] =
             name: "apus-fuzz",
             dependencies: ["ApusModel", "ApusWire", nio],
             path: "Fuzz",
-            exclude: ["Corpus"],
+            exclude: ["Corpus", "FailCases"],
             swiftSettings: settings)
     ] : []
 
@@ -98,7 +98,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ApusBrokerTests",
-            dependencies: ["ApusModel", "ApusBroker", "ApusTesting", nio, nioEmbedded, nioLocks],
+            dependencies: ["ApusModel", "ApusBroker", "ApusTesting", nio, nioEmbedded, nioLocks, atomics, logging],
             swiftSettings: settings),
         .testTarget(
             name: "ApusStoreTests",
@@ -108,7 +108,7 @@ let package = Package(
             name: "ApusServerTests",
             dependencies: [
                 "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusServer", "ApusTesting", nio, nioPosix,
-                nioEmbedded, nioLocks,
+                nioEmbedded, nioLocks, atomics, logging,
             ],
             swiftSettings: settings),
         .testTarget(

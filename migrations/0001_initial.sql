@@ -132,7 +132,8 @@ SELECT
     t.name AS topic,
     c.messages AS messages,
     c.last_seq AS last_seq,
-    strftime('%Y-%m-%dT%H:%M:%S', c.last_at / 1000000, 'unixepoch') || printf('.%06dZ', c.last_at % 1000000) AS last_time
+    strftime('%Y-%m-%dT%H:%M:%S', c.last_at / 1000000, 'unixepoch')
+        || printf('.%06dZ', c.last_at % 1000000) AS last_time
 FROM (
     SELECT topic, count(*) AS messages, max(seq) AS last_seq, max(received_at) AS last_at FROM message GROUP BY topic
 ) c

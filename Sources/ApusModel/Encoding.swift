@@ -1,24 +1,47 @@
 /// How to read a payload, as its publisher declared it: stored with every message, delivered as it came, never guessed.
 ///
 /// Each text has at most 255 bytes and no control characters; an empty one counts as not given.
+/// A value of one reference: it goes with every message, and copying five texts a hand-over showed in the profile.
 public struct Encoding: Hashable, Sendable {
+    private final class Storage: Sendable {
+        let contentType: String?
+        let charset: String?
+        let contentEncoding: String?
+        let byteOrder: String?
+        let format: String?
+        /// All five texts, each ended by a NUL, which none contains.
+        let raw: [UInt8]
+        let checksum: UInt32
+        let hash: Int
+
+        init(_ texts: [String?]) {
+            (contentType, charset, contentEncoding, byteOrder, format) = (texts[0], texts[1], texts[2], texts[3], texts[4])
+            raw = texts.flatMap { Array(($0 ?? "").utf8) + [0] }
+            checksum = Checksum.of(raw)
+            hash = Topic.hash(of: raw)
+        }
+    }
+
     /// The longest field, in bytes.
     public static let fieldBytesMax = 255
+    public static let undeclared = Encoding(storage: Storage([nil, nil, nil, nil, nil]))
+
+    private let storage: Storage
 
     /// A media type; parameters allowed: `text/plain; charset=utf-16le`.
-    public let contentType: String?
+    public var contentType: String? { storage.contentType }
     /// An IANA charset name, for text.
-    public let charset: String?
+    public var charset: String? { storage.charset }
     /// Compression, as in HTTP: `identity`, `gzip`, `deflate`, `zstd` … (or a charset, see ``textCharset``).
-    public let contentEncoding: String?
+    public var contentEncoding: String? { storage.contentEncoding }
     /// `big` or `little`: the order of the numbers inside the payload.
-    public let byteOrder: String?
+    public var byteOrder: String? { storage.byteOrder }
     /// How the payload is laid out, in words its readers know (a `struct` format, a schema's name). Not interpreted.
-    public let format: String?
+    public var format: String? { storage.format }
     /// CRC-32C of all five texts, each ended by a NUL.
-    package let checksum: UInt32
-
-    public static let undeclared = Encoding(unchecked: nil, nil, nil, nil, nil)
+    package var checksum: UInt32 { storage.checksum }
+    /// All five texts, each ended by a NUL.
+    package var raw: [UInt8] { storage.raw }
 
     /// - Throws: `invalid-encoding`, naming the field.
     public init(
@@ -36,10 +59,11 @@ public struct Encoding: Hashable, Sendable {
             }
             return text
         }
-        self.init(
-            unchecked: try checked("content-type", contentType), try checked("charset", charset),
+        storage = Storage([
+            try checked("content-type", contentType), try checked("charset", charset),
             try checked("content-encoding", contentEncoding), try checked("byte-order", byteOrder),
-            try checked("format", format))
+            try checked("format", format),
+        ])
         if let order = self.byteOrder, order != "big", order != "little" {
             throw ApusError(
                 .invalidEncoding, "byte-order is \"\(order)\"",
@@ -47,24 +71,16 @@ public struct Encoding: Hashable, Sendable {
         }
     }
 
-    private init(
-        unchecked contentType: String?, _ charset: String?, _ contentEncoding: String?, _ byteOrder: String?,
-        _ format: String?
-    ) {
-        self.contentType = contentType
-        self.charset = charset
-        self.contentEncoding = contentEncoding
-        self.byteOrder = byteOrder
-        self.format = format
-        var state: UInt32 = 0
-        for text in [contentType, charset, contentEncoding, byteOrder, format] {
-            state = Checksum.of(text ?? "", continuing: state)
-            state = Checksum.of([0], continuing: state)
-        }
-        checksum = state
-    }
+    private init(storage: Storage) { self.storage = storage }
 
     package var isUndeclared: Bool { self == .undeclared }
+
+    /// Byte for byte: what only looks the same is another declaration, and is delivered as it came.
+    public static func == (a: Encoding, b: Encoding) -> Bool {
+        a.storage === b.storage || (a.storage.hash == b.storage.hash && a.storage.raw == b.storage.raw)
+    }
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(storage.hash) }
 }
 
 // What the broker understands from the declaration. It stands beside it and never replaces it.

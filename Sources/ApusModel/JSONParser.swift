@@ -2,7 +2,7 @@
 ///
 /// It never recurses deeper than `depthMax`, reads each byte once, and allocates no more than the text it was given.
 package struct JSONParser {
-    /// The limit `json-depth`: nesting beyond it is an error.
+    /// The limit `json-depth`: objects and arrays inside each other. One more is an error.
     package static let depthMax = 16
 
     private let bytes: UnsafeRawBufferPointer
@@ -36,8 +36,10 @@ package struct JSONParser {
     }
 
     private mutating func value(depth: Int) throws(ApusError) -> JSON {
-        guard depth <= JSONParser.depthMax else { throw error("nested deeper than \(JSONParser.depthMax)") }
         skipSpace()
+        if next == UInt8(ascii: "{") || next == UInt8(ascii: "["), depth >= JSONParser.depthMax {
+            throw error("nested deeper than \(JSONParser.depthMax)")
+        }
         switch next {
         case UInt8(ascii: "{"): return try object(depth: depth)
         case UInt8(ascii: "["): return try array(depth: depth)
@@ -63,7 +65,8 @@ package struct JSONParser {
     private mutating func object(depth: Int) throws(ApusError) -> JSON {
         var members: [JSON.Member] = []
         // Few members are compared one by one; a set takes over before that becomes quadratic.
-        var names: Set<String>?
+        // As bytes: Swift's `==` takes texts for the same that only look the same.
+        var names: Set<[UInt8]>?
         position += 1
         skipSpace()
         if next == UInt8(ascii: "}") {
@@ -74,8 +77,10 @@ package struct JSONParser {
             skipSpace()
             guard next == UInt8(ascii: "\"") else { throw error("a member without a name in quotation marks") }
             let name = try string()
-            if members.count == 16 { names = Set(members.map(\.name)) }
-            let isNew = names?.insert(name).inserted ?? !members.contains { $0.name == name }
+            if members.count == 16 { names = Set(members.map { Array($0.name.utf8) }) }
+            let isNew =
+                names?.insert(Array(name.utf8)).inserted
+                ?? !members.contains { $0.name.utf8.elementsEqual(name.utf8) }
             guard isNew else {
                 throw .fatal(
                     .duplicateField, "the field \"\(name.prefix(80))\" stands twice, again before byte \(position)")

@@ -46,6 +46,12 @@ enum FileSystem {
         }
     }
 
+    /// `errno`. It has to be cleared before what is asked about.
+    static var lastError: Int32 {
+        get { errno }
+        set { errno = newValue }
+    }
+
     static func bytes(of path: String) -> Int {
         if case .file(let bytes)? = try? kind(of: path) { bytes } else { 0 }
     }

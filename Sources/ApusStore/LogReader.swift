@@ -16,6 +16,7 @@ final class LogReader {
     private var topicsByID: NameCache<Int64, Topic>
     private var encodingsByID: NameCache<Int64, Encoding>
     private var publishersByID: NameCache<Int64, String>
+    private var namesVersion = 0
     /// What is known about filters, while there is no newer topic.
     var plans: [FilterSet: ReadPlan] = [:]
     var plansLastTopic: Int64 = 0
@@ -88,9 +89,9 @@ final class LogReader {
         try statements.begin.run("beginning to read")
         defer { try? statements.end.run("ending to read") }
         let state = try statements.log.first("reading the log's state") { ($0.seq(0), $0.seq(1)) }
-        guard let state else {
-            throw ApusError(.logDamaged, "the row of the state of \(settings.file.path) is gone")
-        }
+        guard let state else { throw damaged("the row of its state is gone") }
+        guard max(state.0, state.1) < Seq.last / 2 else { throw damaged("a seq in it is out of range") }
+        forgetNamesIfNeeded()
         if settings.readsHeadFromFile {
             head = try statements.bounds.first("reading the last seq") { $0.seq(1) } ?? 0
         }
@@ -98,6 +99,17 @@ final class LogReader {
     }
 
     // Names
+
+    private func forgetNamesIfNeeded() {
+        let version = settings.shared.namesVersion
+        guard version != namesVersion else { return }
+        namesVersion = version
+        topicsByID.removeAll()
+        encodingsByID.removeAll()
+        publishersByID.removeAll()
+        plans.removeAll()
+        matcher.forget()
+    }
 
     func topic(_ id: Int64) throws -> Topic {
         if let topic = topicsByID[id] { return topic }

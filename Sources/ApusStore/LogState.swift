@@ -15,6 +15,13 @@ struct LogState {
     var encodings: Int
     var publishers: Int
 
+    /// Whether the numbers can come from a log: whoever writes to the file may leave anything in it, and sums of such
+    /// numbers must not overflow.
+    var isPossible: Bool { max(head, reservedThrough, sealedThrough, trimmedThrough) < Seq.last / 2 }
+
+    /// A number of rows as the file has it, likewise.
+    static func count(_ value: Int64) -> Int { Int(min(max(value, 0), 1 << 40)) }
+
     /// Seqs are reserved so many at a time, in a commit that reaches the disk anyway; an unclean stop leaves a hole of
     /// at most so many.
     static let seqsReserved: Seq = 65_536

@@ -32,6 +32,7 @@ extension LogWriter {
         // `transact` ran its body, or it threw.
         guard let staged else { throw .fatal(WriteStop.unknown(path: file.path, "nothing was recorded")) }
         publish(staged)
+        if staged.isUnreserved, staged.level != .synced { try sync() }
         return CommitOutcome(batch: staged.batch, answers: staged.answers)
     }
 
@@ -59,6 +60,9 @@ extension LogWriter {
         // One row a message and a few more: the lists of a segment are written before the next one is full, and a
         // commit of one message is not held up by a thousand rows of another.
         try writePostings(rowsMax: stage.messages.count + 16, in: stage)
+        // Another process wrote messages of its own after the reservation was looked at.
+        stage.isUnreserved = stage.state.head > stage.state.reservedThrough
+        if stage.isUnreserved { try raiseReservation(in: stage) }
         guard stage.level == .synced else { return }
         if stage.state.reservedThrough < stage.state.head + LogState.seqsReserved / 2 {
             try raiseReservation(in: stage)

@@ -7,17 +7,21 @@ internal import Logging
 extension LogWriter {
     /// How long own readers get to finish their page.
     private static let pauseMilliseconds = 250
+    /// While publishes are refused because of it, how often it is tried again.
+    private static let retryMicroseconds: Int64 = 100_000
+    private static let warningMicroseconds: Int64 = 60_000_000
 
     func checkpointIfDue() throws(WriteStop) {
-        guard wal.grownBytes >= limits.walCheckpointBytes || isOverLimit else { return }
+        let now = monotonic()
+        let isRetry = wal.bytes > limits.walBytesMax && now - wal.restartTriedAt >= LogWriter.retryMicroseconds
+        guard wal.grownBytes >= limits.walCheckpointBytes || isRetry else { return }
         if wal.bytes >= limits.walPauseBytes {
-            try restartLog()
+            wal.restartTriedAt = now
+            try restartLog(now: now)
         } else {
             try checkpoint()
         }
     }
-
-    private var isOverLimit: Bool { wal.bytes > limits.walBytesMax }
 
     /// - Returns: whether everything is copied.
     @discardableResult
@@ -30,7 +34,7 @@ extension LogWriter {
             // The log itself has everything: a full disk only puts off the copying.
             guard failure.isBusy || failure.isFull else { throw .unknown(path: file.path, failure) }
             logger.warning("a checkpoint is put off", metadata: ["reason": "\(failure.text)"])
-            wal.checkpointed(frames: 0, of: wal.bytes / (Schema.pageBytes + 24))
+            wal.putOff()
             return false
         }
         wal.checkpointed(frames: Int(copied), of: Int(frames))
@@ -40,7 +44,7 @@ extension LogWriter {
 
     /// With no reader of ours active the checkpoint completes, and the next commit starts the log anew: both under the
     /// closed gate.
-    private func restartLog() throws(WriteStop) {
+    private func restartLog(now: Microseconds) throws(WriteStop) {
         let before = wal.bytes
         var isComplete = false
         let ran: Void? = try shared.gate.closed(waitingAtMostMilliseconds: LogWriter.pauseMilliseconds) {
@@ -49,7 +53,8 @@ extension LogWriter {
             if isComplete { try sync() }
         }
         if ran == nil { isComplete = try checkpoint() }
-        guard ran != nil, wal.bytes >= before else { return }
+        guard ran != nil, wal.bytes >= before, now >= wal.warnAt else { return }
+        wal.warnAt = now + LogWriter.warningMicroseconds
         logger.warning(
             "another process's reader keeps the write-ahead log from starting anew",
             metadata: [

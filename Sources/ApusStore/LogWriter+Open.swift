@@ -65,7 +65,7 @@ extension LogWriter {
     }
 }
 
-/// The first commit on a log: it says that the log is in use, reserves seqs, and takes everything before it to the disk.
+/// The first commit on a log: it says that the log is in use, reserves seqs, and takes what came before to the disk.
 private struct Opening {
     let file: LogFile
     let connection: OpaquePointer
@@ -110,14 +110,20 @@ private struct Opening {
             (
                 LogState(
                     head: row.seq(0), reservedThrough: row.seq(0), sealedThrough: row.seq(1),
-                    trimmedThrough: row.seq(2), lastTime: newest?.1 ?? 0, topics: Int(row.int(3)),
-                    encodings: Int(row.int(4)), publishers: Int(row.int(5))), row.text(7), row.int(6) != 0
+                    trimmedThrough: row.seq(2), lastTime: newest?.1 ?? 0, topics: LogState.count(row.int(3)),
+                    encodings: LogState.count(row.int(4)), publishers: LogState.count(row.int(5))), row.text(7),
+                row.int(6) != 0
             )
         }
         if var known {
             // After an unclean stop the reservation says how far seqs may have been seen; after a clean one it is the
             // head. Either way the log goes on behind it.
             known.0.head = max(known.0.head, newest?.0 ?? 0)
+            guard known.0.isPossible else {
+                throw ApusError(
+                    .logDamaged, "\(file.path) is damaged: a seq in it is out of range",
+                    hint: "Restore the file from a copy.")
+            }
             known.0.reservedThrough = known.0.head + LogState.seqsReserved
             return known
         }

@@ -158,7 +158,7 @@ extension LogWriter {
         insert.bind(Column.encoding, stage.encodingIDs[Int(row.encoding)])
         insert.bind(Column.checksum, Int64(checksum))
         insert.bindBlob(Column.payload, payload)
-        let expiresAt = message.ttl == 0 ? 0 : row.time + Int64(message.ttl) * 1_000_000
+        let expiresAt = message.ttl == 0 ? 0 : LogWriter.expiry(row.time, ttl: message.ttl)
         bindOptional(Column.expiresAt, expiresAt == 0, &row.hasExpiry, insert) { insert.bind($0, expiresAt) }
         bindOptional(Column.headers, headers.isEmpty, &row.hasHeaders, insert) { insert.bindText($0, headers) }
         bindOptional(Column.key, key.isEmpty, &row.hasKey, insert) { insert.bindText($0, key) }
@@ -172,6 +172,12 @@ extension LogWriter {
                 payload: message.payload))
         if message.isRetained { try retain(seq, topic: topicID, isCleared: payload.isEmpty) }
         return seq
+    }
+
+    /// The time comes from the file where the clock is behind it, so the sum may overflow.
+    private static func expiry(_ time: Microseconds, ttl: UInt32) -> Microseconds {
+        let (expiresAt, overflow) = time.addingReportingOverflow(Int64(ttl) * 1_000_000)
+        return overflow ? .max : expiresAt
     }
 
     /// Binds a value, or NULL where the row before had one.

@@ -7,15 +7,16 @@ extension LogWriter {
     func reload() throws(SQLiteFailure) {
         topicNames.removeAll()
         encodingNames.removeAll()
+        shared.forgetNames()
         let statements = try statements
         var fresh = state
         let row: Void? = try statements.readLog.first("reading the log's state") {
             fresh.reservedThrough = max(fresh.reservedThrough, $0.seq(0))
             fresh.sealedThrough = $0.seq(1)
             fresh.trimmedThrough = $0.seq(2)
-            fresh.topics = Int($0.int(3))
-            fresh.encodings = Int($0.int(4))
-            fresh.publishers = Int($0.int(5))
+            fresh.topics = LogState.count($0.int(3))
+            fresh.encodings = LogState.count($0.int(4))
+            fresh.publishers = LogState.count($0.int(5))
         }
         guard row != nil else {
             throw SQLiteFailure(code: SQLITE_CORRUPT, message: "its row is gone", doing: "reading the log's state")
@@ -23,6 +24,10 @@ extension LogWriter {
         let newest = try statements.newestMessage.first("reading the newest message") { ($0.seq(0), $0.int(1)) }
         fresh.head = max(fresh.head, newest?.0 ?? 0)
         fresh.reservedThrough = max(fresh.reservedThrough, fresh.head)
+        guard fresh.isPossible else {
+            throw SQLiteFailure(
+                code: SQLITE_CORRUPT, message: "a seq is out of range", doing: "reading the log's state")
+        }
         fresh.lastTime = max(fresh.lastTime, newest?.1 ?? 0)
         state = fresh
         try reloadPublishers()

@@ -5,8 +5,8 @@ extension LogWriter {
     /// Rows of the oldest full segment, in the transaction at hand. The segment counts as sealed with its last row.
     func writePostings(rowsMax: Int, in stage: Stage) throws(SQLiteFailure) {
         guard let result = try writePostings(rowsMax: rowsMax, head: state.head) else { return }
+        // Not noted as a write: replacing a list by an equal one, after an unclean stop, changes no page.
         stage.sealedEntries = result.entries
-        stage.hasWritten = true
         if let sealed = result.sealedThrough { stage.state.sealedThrough = sealed }
     }
 

@@ -15,6 +15,7 @@ extension LogWriter {
             throw .unknown(path: file.path, error)
         }
         try begin()
+        FileSystem.lastError = 0
         do {
             try body()
             try statements.commit.run("committing")

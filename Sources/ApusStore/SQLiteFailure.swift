@@ -6,7 +6,7 @@ internal import GRDBSQLite
 struct SQLiteFailure: Error {
     /// SQLite's extended result code.
     let code: Int32
-    /// What the operating system said, or 0.
+    /// What the operating system said last on this thread. Only means something beside a code that says I/O error.
     let systemError: Int32
     let message: String
     /// What the store was doing.
@@ -20,9 +20,11 @@ struct SQLiteFailure: Error {
     }
 
     init(code: Int32, on connection: OpaquePointer?, doing: String) {
+        // Before anything else can fail. SQLite keeps it for statements, but not for the writes of a COMMIT.
+        let systemError = FileSystem.lastError
         let text = connection.flatMap { sqlite3_errmsg($0) }.map { String(cString: $0) }
         self.init(
-            code: code, systemError: connection.map { sqlite3_system_errno($0) } ?? 0,
+            code: code, systemError: systemError,
             message: text ?? String(cString: sqlite3_errstr(code)), doing: doing)
     }
 
@@ -39,7 +41,7 @@ struct SQLiteFailure: Error {
 
     var primary: Int32 { code & 0xFF }
 
-    /// The disk or the quota is full: nothing of the statement was written for good. SQLite reports only ENOSPC that way.
+    /// The disk or the quota is full: nothing of the statement was written for good. SQLite reports only ENOSPC so.
     var isFull: Bool { primary == SQLITE_FULL || (code == SQLiteFailure.writeError && systemError == quotaExceeded) }
     var isBusy: Bool { primary == SQLITE_BUSY || primary == SQLITE_LOCKED }
     var isDamage: Bool { primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB }
@@ -51,9 +53,7 @@ struct SQLiteFailure: Error {
         if isDamage {
             return ApusError(
                 .logDamaged, "\(path) is damaged: \(text)",
-                hint:
-                    "Stop the broker, copy the file and its -wal, and check it with: sqlite3 FILE 'pragma integrity_check'"
-            )
+                hint: "Copy it and its -wal away, then check it with: sqlite3 FILE 'pragma integrity_check'")
         }
         if isBusy {
             return ApusError(

@@ -7,6 +7,7 @@ final class SharedState: Sendable {
     private let headValue: Synchronization.Atomic<Seq>
     private let trimmedValue: Synchronization.Atomic<Seq>
     private let walBytesValue = Synchronization.Atomic<Int>(0)
+    private let namesVersionValue = Synchronization.Atomic<Int>(0)
     private let failureBox = NIOLockedValueBox<ApusError?>(nil)
     let gate = ReaderGate()
 
@@ -31,6 +32,10 @@ final class SharedState: Sendable {
         get { walBytesValue.load(ordering: .relaxed) }
         set { walBytesValue.store(newValue, ordering: .relaxed) }
     }
+
+    /// Raised when another process has written: what readers remember of names may be wrong.
+    var namesVersion: Int { namesVersionValue.load(ordering: .acquiring) }
+    func forgetNames() { namesVersionValue.add(1, ordering: .acquiringAndReleasing) }
 
     /// Set once the file cannot be trusted, or is closed: the store refuses everything from then on.
     func fail(_ error: ApusError) {

@@ -16,6 +16,9 @@ final class Stage {
     /// Whether the transaction has changed a page for certain.
     var hasWritten = false
 
+    /// Whether it uses seqs that only this commit reserves: nobody may see them before they are on the disk.
+    var isUnreserved = false
+
     // The batch for the broker.
     var messages: [StoredMessage] = []
     var topics: [Topic] = []

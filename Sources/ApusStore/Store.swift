@@ -24,8 +24,8 @@ package final class Store: LogStore, LogQueries {
         monotonic: @escaping @Sendable () -> Microseconds = Clocks.monotonic
     ) throws(ApusError) -> Store {
         let file = LogFile(path: try FileSystem.realPath(path))
-        // Before anything is locked or created beside it.
-        if case .directory = try FileSystem.kind(of: file.path) { _ = try file.examine() }
+        // Before anything is created beside a file that is somebody else's; again under the lock.
+        _ = try file.examine()
         let lock = try FileLock(forLogAt: file.path)
         let isBlank = try file.examine() == .blank
         let writer = try LogWriter.open(

@@ -32,6 +32,10 @@ final class TopicMatcher {
     func use(_ filters: FilterSet) {
         guard filters != self.filters else { return }
         self.filters = filters
+        forget()
+    }
+
+    func forget() {
         answers.removeAll(keepingCapacity: true)
         lastID = 0
         lastAnswer = false

@@ -1,3 +1,4 @@
+internal import ApusModel
 internal import GRDBSQLite
 
 /// How large the write-ahead log is: SQLite tells after each commit.
@@ -6,8 +7,11 @@ internal import GRDBSQLite
 final class WALWatch {
     private var frames = 0
     private let frameBytes: Int
-    /// The size at the last checkpoint, and whether that one copied everything.
+    /// The size at the last checkpoint.
     private(set) var checkpointedBytes = 0
+    /// When it was last tried to start it anew, and when the next warning about that may come; monotonic clock.
+    var restartTriedAt: Microseconds = 0
+    var warnAt: Microseconds = 0
 
     init(pageBytes: Int) { frameBytes = pageBytes + 24 }
 
@@ -36,8 +40,6 @@ final class WALWatch {
         checkpointedBytes = bytes
     }
 
-    func truncated() {
-        frames = 0
-        checkpointedBytes = 0
-    }
+    /// A checkpoint did not work: the next one is due when as much again has come.
+    func putOff() { checkpointedBytes = bytes }
 }

@@ -29,6 +29,8 @@ package final class MemoryStore: LogStore, LogQueries {
         var name: String
         var epoch: UInt64 = 0
         var lastID: UInt64 = 0
+        /// A publish of the epoch was refused: later ones are too, so that recorded ids stay a prefix.
+        var isEnded = false
     }
 
     private struct State {
@@ -62,6 +64,9 @@ package final class MemoryStore: LogStore, LogQueries {
             state.commits += 1
             if let failure = state.faults.failure { return .failure(failure) }
             if let refusal = state.faults.refusal {
+                for case .publish(let submission) in items {
+                    if let handle = submission.publisher { state.publishers[Int(handle.rowID)].isEnded = true }
+                }
                 return .success(CommitOutcome(batch: nil, answers: items.map { _ in .refused(refusal) }))
             }
             return .success(MemoryStore.record(items, now: now, &state))
@@ -96,6 +101,7 @@ package final class MemoryStore: LogStore, LogQueries {
                 return state.publishers.count - 1
             }()
         state.publishers[index].epoch += 1
+        state.publishers[index].isEnded = false
         let publisher = state.publishers[index]
         return .opened(PublisherHandle(rowID: Int64(index), epoch: publisher.epoch), lastID: publisher.lastID)
     }
@@ -104,7 +110,8 @@ package final class MemoryStore: LogStore, LogQueries {
         var publisher: Int?
         if let handle = submission.publisher {
             publisher = Int(handle.rowID)
-            guard state.publishers[Int(handle.rowID)].epoch == handle.epoch else {
+            let holder = state.publishers[Int(handle.rowID)]
+            guard holder.epoch == handle.epoch, !holder.isEnded else {
                 return .refused(.fatal(.fenced, "another connection publishes under this name"))
             }
         }

@@ -53,13 +53,22 @@ enum ColdFrames {
     private static func hello(_ bag: FieldBag) throws(ApusError) -> Hello {
         var hello = Hello()
         hello.version = try bag.unsigned(.version) ?? Wire.version
-        hello.clientID = try bag.text(.clientID)
-        hello.publisher = try bag.text(.publisher)
-        hello.user = try bag.text(.user)
+        hello.clientID = try name(.clientID, bag)
+        hello.publisher = try name(.publisher, bag)
+        hello.user = try name(.user, bag)
         hello.password = try bag.text(.password)
         hello.token = try bag.text(.token)
         hello.keepAlive = try bag.unsigned(.keepAlive)
         return hello
+    }
+
+    /// Names are compared, stored and logged: a NUL would end one early somewhere, a line feed would forge a log line.
+    private static func name(_ field: Field, _ bag: FieldBag) throws(ApusError) -> String? {
+        guard let name = try bag.text(field) else { return nil }
+        guard !name.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
+            throw ApusError(.invalidField, "the field \"\(field.name)\" contains a control character")
+        }
+        return name
     }
 
     private static func welcome(_ bag: FieldBag) throws(ApusError) -> Welcome {

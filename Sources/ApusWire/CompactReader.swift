@@ -38,35 +38,47 @@ struct CompactReader {
 
     // MARK: Kinds with fixed fields
 
-    mutating func publish(flags: UInt8, fields: ByteBuffer) throws(ApusError) -> Publish {
-        var publish = Publish(fields: fields, content: ByteBuffer())
+    /// Sets everything but what `text` refers to and the content.
+    mutating func publish(flags: UInt8, into publish: inout Publish) throws(ApusError) {
         guard let level = AckLevel(rawValue: flags & Wire.PublishFlags.levelMask) else {
             throw .fatal(.malformedHeader, "an unknown ack level in the flags of a publish")
         }
         publish.level = level
         publish.retain = flags & Wire.PublishFlags.marked != 0
         publish.hasID = flags & Wire.PublishFlags.hasID != 0
+        publish.ttl = 0
         publish.id = try u64()
-        publish.text.topic = try slice(Int(try u16()))
-        try properties(into: &publish.text) { field, value throws(ApusError) in
-            if field == .ttl { publish.ttl = UInt32(clamping: value) }
+        // As in JSON, and as the log holds it.
+        guard publish.id <= UInt64(Int64.max) else {
+            throw .fatal(.malformedHeader, "a publish id beyond \(Int64.max)")
         }
-        return publish
+        publish.text = EnvelopeText()
+        publish.text.topic = try slice(Int(try u16()))
+        guard offset < bytes.count else { return }
+        var ttl: UInt32 = 0
+        try properties(into: &publish.text) { field, value throws(ApusError) in
+            if field == .ttl { ttl = UInt32(clamping: value) }
+        }
+        publish.ttl = ttl
     }
 
-    mutating func message(flags: UInt8, fields: ByteBuffer) throws(ApusError) -> Envelope {
-        var envelope = Envelope(fields: fields, content: ByteBuffer())
+    /// Sets everything but what `text` refers to and the content.
+    mutating func message(flags: UInt8, into envelope: inout Envelope) throws(ApusError) {
         envelope.isRedelivered = flags & Wire.MessageFlags.redelivered != 0
         envelope.isRetained = flags & Wire.MessageFlags.retained != 0
         envelope.isConverted = flags & Wire.MessageFlags.converted != 0
         envelope.subscription = try u32()
         envelope.seq = try u64()
         envelope.time = Microseconds(bitPattern: try u64())
+        envelope.deliveryCount = 1
+        envelope.text = EnvelopeText()
         envelope.text.topic = try slice(Int(try u16()))
+        guard offset < bytes.count else { return }
+        var deliveryCount: UInt64 = 1
         try properties(into: &envelope.text) { field, value throws(ApusError) in
-            if field == .deliveryCount { envelope.deliveryCount = value }
+            if field == .deliveryCount { deliveryCount = value }
         }
-        return envelope
+        envelope.deliveryCount = deliveryCount
     }
 
     mutating func published(flags: UInt8) throws(ApusError) -> Published {

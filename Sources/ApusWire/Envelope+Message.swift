@@ -15,10 +15,18 @@ extension EnvelopeText {
             format: text(format, in: fields))
     }
 
-    /// - Throws: `invalid-field`, or `malformed-header` where it is not JSON.
+    /// - Throws: `invalid-field`. Not fatal, whatever is wrong: the frame around it is well delimited.
     package func headers(in fields: ByteBuffer) throws(ApusError) -> Headers {
-        guard let json = text(headers, in: fields) else { return Headers() }
-        return try Headers(json: try JSONParser.parse(json))
+        guard !headers.isEmpty else { return Headers() }
+        let json: JSON
+        do throws(ApusError) {
+            json = try fields.withBytes { bytes throws(ApusError) in
+                try JSONParser.parse(UnsafeRawBufferPointer(rebasing: bytes[headers.range]))
+            }
+        } catch {
+            throw ApusError(.invalidField, "the field \"headers\": \(error.message)")
+        }
+        return try Headers(json: json)
     }
 }
 

@@ -15,7 +15,8 @@ package struct FieldBag: Sendable {
         if let text { set(field, .string(text)) }
     }
     package mutating func set(_ field: Field, _ value: UInt64?) {
-        if let value { set(field, .unsigned(value)) }
+        // No field is read beyond it; more is what a client means by "no bound".
+        if let value { set(field, .integer(Int64(clamping: value))) }
     }
     /// `false` is what leaving it out means.
     package mutating func set(_ field: Field, _ value: Bool) {

@@ -24,19 +24,23 @@ package struct FrameReader {
     /// slowly its content comes.
     private struct Waiting {
         var header: ParsedHeader
+        var headerBytes: Int
         var contentBytes: Int
     }
 
     private let bounds: Bounds
-    private var buffer = ByteBuffer()
+    var buffer = ByteBuffer()
     private var waiting: Waiting?
     /// The way of the last header read.
-    package private(set) var way = Way.json
+    package internal(set) var way = Way.json
 
     package init(bounds: Bounds) { self.bounds = bounds }
 
-    /// Bytes of an incomplete frame: the storage allocated for them. 0 between frames.
-    package var bytesHeld: Int { buffer.readableBytes == 0 && waiting == nil ? 0 : buffer.storageCapacity }
+    /// Bytes of an incomplete frame: the storage allocated for them. 0 between frames. Exact after ``settle()``.
+    package var bytesHeld: Int {
+        let header = waiting.map { max($0.header.bytesHeld, $0.headerBytes) } ?? 0
+        return header + (buffer.readableBytes == 0 ? 0 : buffer.storageCapacity)
+    }
 
     /// Whether a frame has begun and not ended.
     package var isInsideFrame: Bool { buffer.readableBytes > 0 || waiting != nil }
@@ -65,6 +69,7 @@ package struct FrameReader {
 
     /// To be called at the end of a read turn: lets go of a large receive buffer that a small rest would pin.
     package mutating func settle() {
+        waiting?.header.settle()
         if buffer.readableBytes == 0 {
             buffer = ByteBuffer()
         } else if buffer.readableBytes < buffer.storageCapacity / 4 || buffer.readerIndex > buffer.readableBytes {
@@ -72,6 +77,22 @@ package struct FrameReader {
             var rest = ByteBuffer()
             rest.writeImmutableBuffer(buffer)
             buffer = rest
+        }
+    }
+
+    /// The lengths of the next frame, where all of it is there, it is a compact one of this kind, and within bounds.
+    /// Everything else, faults included, is for ``next()``.
+    func wholeCompactFrame(_ kind: Kind) -> (headerBytes: Int, contentBytes: Int)? {
+        guard waiting == nil else { return nil }
+        return buffer.withUnsafeReadableBytes { bytes in
+            let start = Wire.lengthBytes
+            guard bytes.count >= start + Wire.compactPrefixBytes, bytes[start] == kind.rawValue else { return nil }
+            let header = Int(UInt16(bigEndian: bytes.loadUnaligned(as: UInt16.self)))
+            let content = Int(UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: start + 2, as: UInt32.self)))
+            guard header >= Wire.compactPrefixBytes, header <= bounds.headerBytesMax,
+                content <= bounds.contentBytesMax, bytes.count - start - header >= content
+            else { return nil }
+            return (header, content)
         }
     }
 
@@ -105,7 +126,7 @@ package struct FrameReader {
             parsed = try ParsedHeader(compact: header)
         }
         try check(contentBytes: parsed.contentBytes)
-        return Waiting(header: parsed, contentBytes: Int(parsed.contentBytes))
+        return Waiting(header: parsed, headerBytes: length, contentBytes: Int(parsed.contentBytes))
     }
 
     private static let startHint =

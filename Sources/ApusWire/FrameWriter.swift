@@ -3,7 +3,22 @@ package import NIOCore
 
 /// Writes frames that are not on the hot path, in either way. (Publish, message and row: `EnvelopeWriter`.)
 package enum FrameWriter {
-    package static func write(_ frame: Frame, _ way: Way, into out: inout ByteBuffer) {
+    /// - Returns: false where the header would have more than 65,535 bytes: then nothing is written. No frame of the
+    ///   broker has, whatever it quotes; a client's may, where its texts come from outside.
+    @discardableResult
+    package static func write(_ frame: Frame, _ way: Way, into out: inout ByteBuffer) -> Bool {
+        let start = out.writerIndex
+        writeUnchecked(frame, way, into: &out)
+        let length = out.writerIndex - start - Wire.lengthBytes
+        guard length <= Int(UInt16.max) else {
+            out.moveWriterIndex(to: start)
+            return false
+        }
+        out.setInteger(UInt16(length), at: start)
+        return true
+    }
+
+    private static func writeUnchecked(_ frame: Frame, _ way: Way, into out: inout ByteBuffer) {
         switch frame {
         case .hello(let hello): write(.hello, bag(hello), way, into: &out)
         case .welcome(let welcome): write(.welcome, bag(welcome), way, into: &out)
@@ -34,7 +49,7 @@ package enum FrameWriter {
             bag.set(.reason, reason)
             write(.goodbye, bag, way, into: &out)
         case .publish, .message, .row:
-            assertionFailure("written by EnvelopeWriter")
+            preconditionFailure("written by EnvelopeWriter")
         }
     }
 
@@ -115,14 +130,30 @@ package enum FrameWriter {
     private static func bag(_ reply: ErrorReply) -> FieldBag {
         var bag = FieldBag()
         bag.set(.code, reply.error.code.rawValue)
-        bag.set(.message, reply.error.message)
-        bag.set(.hint, reply.error.hint)
+        bag.set(.message, bounded(reply.error.message))
+        bag.set(.hint, reply.error.hint.map(bounded))
         bag.set(.fatal, reply.error.isFatal)
         bag.set(.id, reply.id)
         bag.set(.subscription, reply.subscription.map(UInt64.init))
         bag.set(.query, reply.query.map(UInt64.init))
         if reply.count > 0 { bag.set(.count, reply.count) }
         return bag
+    }
+
+    /// The longest text of an error, in bytes.
+    static let errorTextBytesMax = 4_096
+
+    /// Errors quote what they refuse. Quotes are cut by characters, and one character may have any number of bytes.
+    private static func bounded(_ text: String) -> String {
+        guard text.utf8.count > errorTextBytesMax else { return text }
+        var scalars = String.UnicodeScalarView()
+        var bytes = 0
+        for scalar in text.unicodeScalars {
+            bytes += UTF8.width(scalar)
+            guard bytes <= errorTextBytesMax - 3 else { break }
+            scalars.append(scalar)
+        }
+        return String(scalars) + "…"
     }
 
     private static func write(_ published: Published, _ way: Way, into out: inout ByteBuffer) {
@@ -139,18 +170,16 @@ package enum FrameWriter {
         if published.isDuplicate { flags |= Wire.PublishFlags.marked }
         if published.lastID != nil { flags |= Wire.PublishFlags.hasID }
         out.writeMultipleIntegers(
-            UInt16(Wire.compactPrefixBytes + 20), Kind.published.rawValue, flags, UInt32(0), published.lastID ?? 0,
+            UInt16(0), Kind.published.rawValue, flags, UInt32(0), published.lastID ?? 0,
             UInt32(clamping: published.count), published.lastSeq)
     }
 
     // MARK: The two ways
 
-    /// A header longer than 65,535 bytes cannot be written: texts that come from outside are bounded before they come
-    /// here.
+    /// The header, behind room for its length.
     private static func write(
         _ kind: Kind, _ bag: FieldBag, _ way: Way, into out: inout ByteBuffer
     ) {
-        let start = out.writerIndex
         out.writeInteger(UInt16(0))
         switch way {
         case .json:
@@ -161,9 +190,6 @@ package enum FrameWriter {
             out.writeMultipleIntegers(kind.rawValue, UInt8(0), UInt32(0))
             for (field, value) in bag.values { write(field, value, into: &out) }
         }
-        let length = out.writerIndex - start - Wire.lengthBytes
-        assert(length <= Int(UInt16.max), "a \(kind.name) of \(length) bytes")
-        out.setInteger(UInt16(clamping: length), at: start)
     }
 
     private static func write(_ field: Field, _ value: JSON, into out: inout ByteBuffer) {
@@ -172,13 +198,12 @@ package enum FrameWriter {
         case (.integer, .integer(let number)): out.writeMultipleIntegers(UInt16(8), number)
         case (.bool, .bool(let flag)): out.writeMultipleIntegers(UInt16(1), UInt8(flag ? 1 : 0))
         case (.text, .string(let text)):
-            // At most what a length of 16 bits can say.
-            let bytes = text.utf8.prefix(Int(UInt16.max))
-            out.writeInteger(UInt16(bytes.count))
-            out.writeBytes(bytes)
+            // Where 16 bits do not hold the length, the header is too long and is taken back.
+            out.writeInteger(UInt16(clamping: text.utf8.count))
+            out.writeString(text)
         default:
-            let bytes = value.bytes.prefix(Int(UInt16.max))
-            out.writeInteger(UInt16(bytes.count))
+            let bytes = value.bytes
+            out.writeInteger(UInt16(clamping: bytes.count))
             out.writeBytes(bytes)
         }
     }

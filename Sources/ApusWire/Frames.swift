@@ -1,13 +1,14 @@
 package import ApusModel
 package import NIOCore
 
-/// One frame of the native protocol. docs/PROTOCOL.md says what each field means.
+/// One frame of the native protocol. docs/PROTOCOL.md says what each field means. What is large and rare is boxed, so
+/// that the frequent kinds are passed on with few bytes copied.
 package enum Frame: Sendable {
-    case hello(Hello)
-    case welcome(Welcome)
+    indirect case hello(Hello)
+    indirect case welcome(Welcome)
     case publish(Publish)
     case published(Published)
-    case subscribe(Subscribe)
+    indirect case subscribe(Subscribe)
     case subscribed(subscription: UInt32, next: Seq)
     case message(Envelope)
     case credit(Credit)
@@ -15,16 +16,16 @@ package enum Frame: Sendable {
     case nack(subscription: UInt32, seq: Seq)
     case unsubscribe(subscription: UInt32)
     case caughtUp(subscription: UInt32, seq: Seq)
-    case gap(GapNotice)
-    case query(Query)
-    case row(Row)
-    case end(QueryEnd)
+    indirect case gap(GapNotice)
+    indirect case query(Query)
+    indirect case row(Row)
+    indirect case end(QueryEnd)
     case ping
     case pong
-    case error(ErrorReply)
+    indirect case error(ErrorReply)
     case goodbye(reason: String?)
     /// A frame that was read to its end but cannot be followed: answered with the error, and the conversation goes on.
-    case invalid(ErrorReply)
+    indirect case invalid(ErrorReply)
 }
 
 package struct Hello: Sendable, Hashable {

@@ -10,8 +10,40 @@ struct ParsedHeader {
         case frame(Frame)
     }
 
-    private let body: Body
+    private var body: Body
     let contentBytes: UInt64
+
+    /// Storage that the texts of an envelope keep alive; 0 for other kinds.
+    var bytesHeld: Int {
+        switch body {
+        case .publish(let publish): publish.fields.storageCapacity
+        case .message(let envelope), .row(let envelope): envelope.fields.storageCapacity
+        case .frame: 0
+        }
+    }
+
+    /// Lets go of a large receive buffer that a header which waits for its content would pin.
+    mutating func settle() {
+        switch body {
+        case .publish(var publish):
+            publish.fields = ParsedHeader.settled(publish.fields)
+            body = .publish(publish)
+        case .message(var envelope):
+            envelope.fields = ParsedHeader.settled(envelope.fields)
+            body = .message(envelope)
+        case .row(var envelope):
+            envelope.fields = ParsedHeader.settled(envelope.fields)
+            body = .row(envelope)
+        case .frame: break
+        }
+    }
+
+    private static func settled(_ fields: ByteBuffer) -> ByteBuffer {
+        guard fields.readableBytes < fields.storageCapacity / 4 else { return fields }
+        var copy = ByteBuffer()
+        copy.writeImmutableBuffer(fields)
+        return copy
+    }
 
     func frame(content: ByteBuffer) -> Frame {
         switch body {
@@ -87,9 +119,14 @@ struct ParsedHeader {
         let flags = try reader.u8()
         contentBytes = UInt64(try reader.u32())
         switch Kind(rawValue: kindNumber) {
-        case .publish: body = .publish(try reader.publish(flags: flags, fields: header))
-        case .message: body = .message(try reader.message(flags: flags, fields: header))
-        case .row: body = .row(try reader.message(flags: flags, fields: header))
+        case .publish:
+            var publish = Publish(fields: header, content: ByteBuffer())
+            try reader.publish(flags: flags, into: &publish)
+            body = .publish(publish)
+        case .message, .row:
+            var envelope = Envelope(fields: header, content: ByteBuffer())
+            try reader.message(flags: flags, into: &envelope)
+            body = kindNumber == Kind.row.rawValue ? .row(envelope) : .message(envelope)
         case .published: body = .frame(.published(try reader.published(flags: flags)))
         case let kind?: body = ParsedHeader.body(kind, try reader.bag())
         case nil:
@@ -109,6 +146,9 @@ struct ParsedHeader {
             default: return .frame(try ColdFrames.frame(kind, bag))
             }
         } catch {
+            var error = error
+            // To go on as if nothing had been asked for would drop a publisher's name, and with it deduplication.
+            if kind == .hello { error.isFatal = true }
             return .frame(ColdFrames.invalid(bag, error, isPublish: kind == .publish))
         }
     }

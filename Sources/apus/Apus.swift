@@ -1,4 +1,6 @@
+internal import ApusModel
 internal import ArgumentParser
+internal import Glibc
 
 /// The one binary.
 @main
@@ -24,10 +26,24 @@ struct Apus: AsyncParsableCommand {
                 subcommands: [PublishCommand.self, SubscribeCommand.self, HistoryCommand.self, GetCommand.self]),
             CommandGroup(name: "The broker", subcommands: [ServeCommand.self]),
             CommandGroup(name: "Looking around", subcommands: [TopicsCommand.self, StatusCommand.self]),
-            CommandGroup(name: "Other", subcommands: [CompletionsCommand.self]),
+            CommandGroup(name: "Other", subcommands: [BenchCommand.self, CompletionsCommand.self]),
         ])
 
     static func main() async {
+        if let number = firstArgumentNotUTF8() {
+            Console.error(
+                ApusError(
+                    .invalidEncoding, "argument \(number) is not UTF-8",
+                    hint: "Bytes that are not UTF-8 go in with -f or through standard input."))
+            Glibc.exit(ExitStatus.badData.rawValue)
+        }
         await main(WaitTime.spelledOut(Array(CommandLine.arguments.dropFirst())))
+    }
+
+    /// Swift repairs such arguments in silence; a payload would change on its way.
+    private static func firstArgumentNotUTF8() -> Int? {
+        (1..<max(1, Int(CommandLine.argc))).first { index in
+            CommandLine.unsafeArgv[index].map { String(validatingCString: $0) == nil } ?? false
+        }
     }
 }

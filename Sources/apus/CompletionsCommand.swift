@@ -9,7 +9,7 @@ struct CompletionsCommand: ParsableCommand {
         discussion: """
             EXAMPLES
               apus completions bash > ~/.local/share/bash-completion/completions/apus
-              apus completions zsh > ~/.zfunc/_apus      # with fpath+=~/.zfunc before compinit
+              apus completions zsh > ~/.zfunc/_apus      # fpath+=~/.zfunc before compinit
               apus completions fish > ~/.config/fish/completions/apus.fish
             """)
 

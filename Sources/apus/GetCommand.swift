@@ -18,7 +18,7 @@ struct GetCommand: ClientCommand {
               apus get 42 --db apus.db | gunzip
             """)
 
-    @Argument(help: "The message's seq.")
+    @Argument(help: "The message's seq.", transform: parsing(SeqArgument.parse))
     var seq: Seq
 
     @Option(name: .shortAndLong, help: ArgumentHelp("Write to this file.", valueName: "file"), completion: .file())

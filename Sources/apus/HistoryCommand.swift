@@ -14,9 +14,9 @@ struct HistoryCommand: ClientCommand {
             EXAMPLES
               apus history                                   everything, as a table
               apus history 'sensors/#' --since 1h --last 20
-              apus history --since 2026-11-23T08:00 --until 2026-11-23T09:00 --csv > morning.csv
+              apus history --since 2026-11-23T08:00 --until 2026-11-23T09:00 --csv
               apus history --header tenant=acme --grep timeout --json | jq -r .text
-              apus history --db apus.db --from-seq 1000      read a file; no broker needed
+              apus history --db apus.db --from-seq 1000      read a file, without a broker
             """)
 
     @Argument(help: "Topic filters: a/b, a/+/c, a/#. Without one, every topic.")
@@ -56,16 +56,19 @@ struct HistoryCommand: ClientCommand {
         let source = try await HistorySource.open(file: db, connection)
         let output = Output()
         output.watchForReaderGone()
-        defer { output.flush() }
         var rows = RowPrinter(json: json, csv: csv)
         var count = 0
+        // Also where it ends with an error: what came is shown.
+        defer {
+            output.write { rows.finish(to: &$0) }
+            output.flush()
+        }
         if csv { output.write { MessageCSV.appendHeader(to: &$0) } }
         try await source.forEach(query) { message in
-            output.write { rows.append(message, to: &$0) }
+            rows.write(message, to: output)
             count += 1
             return !Interrupts.isRequested
         }
-        output.write { rows.finish(to: &$0) }
         await source.close()
         if Interrupts.isRequested { return .interrupted }
         if count == 0 { console.note("no message matches") }
@@ -89,12 +92,19 @@ private struct RowPrinter {
         form = json ? .json(MessageJSON(reader: reader)) : csv ? .csv(MessageCSV(reader: reader)) : .table
     }
 
-    mutating func append(_ message: Message, to out: inout [UInt8]) {
+    mutating func write(_ message: Message, to output: Output) {
         switch form {
-        case .json(let json): json.append(message, to: &out)
-        case .csv(let csv): csv.append(message, to: &out)
-        case .table: table.append(message, to: &out)
+        case .json(let json): output.writeJSON { json.append(message, to: &$0) }
+        case .csv(let csv): write(message, csv, to: output)
+        case .table: output.write { table.append(message, to: &$0) }
         }
+    }
+
+    private func write(_ message: Message, _ csv: MessageCSV, to output: Output) {
+        guard output.isTerminal else { return output.write { csv.append(message, to: &$0) } }
+        var line: [UInt8] = []
+        csv.append(message, to: &line)
+        output.write { TerminalText.append(line, to: &$0, newlines: .kept) }
     }
 
     mutating func finish(to out: inout [UInt8]) { table.finish(to: &out) }
@@ -112,10 +122,11 @@ struct SelectionOptions: ParsableArguments, Sendable {
         transform: parsing(TimeArgument.init))
     var until: TimeArgument?
 
-    @Option(help: ArgumentHelp("From this seq on.", valueName: "seq"))
+    @Option(help: ArgumentHelp("From this seq on.", valueName: "seq"), transform: parsing(SeqArgument.parse))
     var fromSeq: Seq?
 
-    @Option(help: ArgumentHelp("Up to and including this seq.", valueName: "seq"))
+    @Option(
+        help: ArgumentHelp("Up to and including this seq.", valueName: "seq"), transform: parsing(SeqArgument.parse))
     var toSeq: Seq?
 
     @Option(help: ArgumentHelp("Only the last so many of what matches.", valueName: "count"))

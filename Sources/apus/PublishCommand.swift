@@ -13,14 +13,15 @@ struct PublishCommand: ClientCommand {
             acknowledged: by default when it is on disk. Text of -m declares itself (text/plain, utf-8) and is \
             written in the charset that --charset names; so are the lines of -l and -0 where a charset is given. \
             Files and whole input are bytes: declared as the options say, never converted.
-            Exits with 3 where some messages were acknowledged and others not.
+            A lost connection is tried again for 30 seconds, or for as long as --wait says. Exits with 3 where some \
+            messages were acknowledged and others not.
 
             EXAMPLES
               apus pub greetings/en -m hello
               apus pub photos/cat -f cat.jpg --content-type image/jpeg
               tail -f app.log | apus pub logs/app -l
               apus pub greetings/ja -m こんにちは --charset shift_jis
-              apus pub reports -f r.json --content-type application/json --content-encoding gzip
+              apus pub report -f r.csv --content-type text/csv --content-encoding gzip
               apus pub load/test -m x --repeat 1000 --rate 100/s -v
             """)
 
@@ -85,24 +86,13 @@ struct PublishCommand: ClientCommand {
             topic: topic, declaration: try declared.declaration(), level: ack, ttlSeconds: ttl ?? 0, retain: retain)
         let source = try input.source(repeats: repeats)
         try maker.check(source)
-        let client = try await connection.connect(publisher: publisher, reconnects: true)
+        let client = try await connection.connect(publisher: publisher, retry: .while(seconds: 30))
         let form: ReceiptPrinter.Form = json ? .json : receipts ? .text : .none
         var run = PublishRun(
             client: client, maker: maker, rate: rate,
             receipts: ReceiptPrinter(form: form, topic: topic),
             progress: ProgressBar(totalBytes: source.totalBytes, isShown: !connection.quiet))
         return try await run.publishAll(source)
-    }
-}
-
-extension AckLevel {
-    /// - Throws: `usage`.
-    @Sendable
-    fileprivate static func parse(_ text: String) throws(ApusError) -> AckLevel {
-        guard let level = AckLevel(name: text) else {
-            throw ApusError(.usage, "\"\(text)\" is no ack level", hint: "It is none, stored or synced.")
-        }
-        return level
     }
 }
 

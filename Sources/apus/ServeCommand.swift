@@ -35,13 +35,15 @@ struct ServeCommand: AsyncParsableCommand {
     @Flag(help: "Listen also where other machines can reach it, although anybody may publish and read then.")
     var allowAnonymous = false
 
-    @Option(help: ArgumentHelp("Where a publish that names no topic goes. Without it, it is refused.", valueName: "topic"))
+    @Option(
+        help: ArgumentHelp("Where a publish that names no topic goes. Without it, it is refused.", valueName: "topic"))
     var defaultTopic: String?
 
     @Option(help: ArgumentHelp("Threads for connections. (default: one per two cores)", valueName: "count"))
     var eventLoops: Int?
 
-    @Option(help: ArgumentHelp("What to log: trace, debug, info, notice, warning, error, critical.", valueName: "level"))
+    @Option(
+        help: ArgumentHelp("What to log: trace, debug, info, notice, warning, error, critical.", valueName: "level"))
     var logLevel = LogLevel.notice
 
     @OptionGroup(title: "Limits")

@@ -23,11 +23,11 @@ struct StatusCommand: ClientCommand {
     var console: Console { connection.console }
 
     func perform() async throws -> ExitStatus {
-        let client = try await connection.connect(reconnects: false)
+        let client = try await connection.connect()
         let text = try await client.status()
         let output = Output()
         if json {
-            output.write { $0 += "\(text)\n".utf8 }
+            output.writeJSON { $0 += "\(text)\n".utf8 }
         } else {
             let status = try JSONParser.parse(text)
             output.write { StatusTable.append(status, to: &$0) }

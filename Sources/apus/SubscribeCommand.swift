@@ -11,7 +11,8 @@ struct SubscribeCommand: ClientCommand {
             One message a line. Text is decoded by its declared charset and printed as UTF-8; gzip and deflate are \
             undone. Without a declaration, what is valid UTF-8 is text. On a terminal, control characters are shown \
             as \\x1b, and a payload that is not text as <21 bytes image/png: 89504e47…>. In a pipe or a file, a \
-            payload that is not text is its bytes as stored; --raw gives the exact bytes of every payload.
+            payload that is not text is its bytes as stored; --raw gives the exact bytes of every payload. A lost \
+            connection is tried again until it is back, and goes on behind the last message.
 
             \(MessageFormat.help)
 
@@ -82,7 +83,7 @@ struct SubscribeCommand: ClientCommand {
     private struct TimeIsUp: Error {}
 
     private func follow(_ output: Output, _ counter: Counter) async throws -> ExitStatus {
-        let client = try await connection.connect(reconnects: true)
+        let client = try await connection.connect(retry: .forever)
         let subscription = try await client.subscribe(filters, from: try start.position())
         console.detail("subscribed; the next seq is at least \(subscription.next)")
         var printer = MessagePrinter(style: try style.style(), output: output, console: console)

@@ -35,7 +35,7 @@ struct TopicsCommand: ClientCommand {
     }
 
     func perform() async throws -> ExitStatus {
-        let client = try await connection.connect(reconnects: false)
+        let client = try await connection.connect()
         let topics = try await client.topics(filters)
         let output = Output()
         if json { writeJSON(topics, output) } else { writeTable(topics, output) }
@@ -51,7 +51,7 @@ struct TopicsCommand: ClientCommand {
                 JSON.Member("topic", .string(topic.topic)), JSON.Member("messages", .unsigned(topic.messages)),
                 JSON.Member("last-seq", .unsigned(topic.lastSeq)),
             ])
-            output.write { $0 += object.bytes + [0x0A] }
+            output.writeJSON { $0 += object.bytes + [0x0A] }
         }
     }
 

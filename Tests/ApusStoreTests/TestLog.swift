@@ -38,10 +38,13 @@ final class TestLog {
     var limits: Limits
     private(set) var store: Store
     let path: String
+    /// Counts and breaks what SQLite does to the files.
+    let disk: DiskFaults
 
     init(limits: Limits = .defaults) throws {
         directory = try TestDirectory()
         path = directory.path("apus.db")
+        disk = FaultyDisk.watch(path)
         self.limits = limits
         store = try TestLog.open(path, limits, clock, monotonic)
     }
@@ -107,15 +110,22 @@ func submission(_ drafts: [Draft], publisher: PublisherHandle? = nil) throws -> 
         result.arena.writeString(text)
         return slice
     }
+    var topics: [String: UInt32] = [:]
+    var encodings: [Encoding: UInt32] = [:]
     for draft in drafts {
-        let topic = try Topic(draft.topic)
-        if !result.topics.contains(topic) { result.topics.append(topic) }
-        if !result.encodings.contains(draft.encoding) { result.encodings.append(draft.encoding) }
+        if topics[draft.topic] == nil {
+            topics[draft.topic] = UInt32(result.topics.count)
+            result.topics.append(try Topic(draft.topic))
+        }
+        if encodings[draft.encoding] == nil {
+            encodings[draft.encoding] = UInt32(result.encodings.count)
+            result.encodings.append(draft.encoding)
+        }
         result.messages.append(
             PendingMessage(
                 id: draft.id ?? 0, hasID: draft.id != nil, level: draft.level, isRetained: draft.isRetained,
-                topic: UInt32(result.topics.firstIndex(of: topic) ?? 0),
-                encoding: UInt32(result.encodings.firstIndex(of: draft.encoding) ?? 0), ttl: draft.ttl,
+                topic: topics[draft.topic] ?? 0,
+                encoding: encodings[draft.encoding] ?? 0, ttl: draft.ttl,
                 headers: slice(draft.headers), key: slice(draft.key), payload: slice(draft.payload)))
     }
     return .publish(result)
@@ -153,6 +163,23 @@ extension Store {
             position = page.through
         }
         return rows
+    }
+}
+
+extension Store {
+    /// Only where the messages stand, in pages of a few thousand.
+    func readSeqs(_ filters: FilterSet) throws -> [Seq] {
+        var seqs: [Seq] = []
+        var position: Seq = 0
+        let head = head
+        while position < head {
+            let page = try page(
+                PageRequest(filters: filters, after: position, through: head, bytesMax: 1 << 20, countMax: 3_000))
+            guard page.after == position, page.through > position else { throw Unexpected(page) }
+            seqs += page.messages.map(\.seq)
+            position = page.through
+        }
+        return seqs
     }
 }
 

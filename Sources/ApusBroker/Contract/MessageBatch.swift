@@ -75,15 +75,11 @@ package final class MessageBatch: Sendable {
             arenas.reduce(0) { $0 + $1.storageCapacity } + messages.capacity * MemoryLayout<StoredMessage>.stride + 256
     }
 
-    /// The index of the first message behind `seq`.
-    package func firstIndex(after seq: Seq) -> Int {
-        var low = 0
-        var high = messages.count
-        while low < high {
-            let middle = (low + high) / 2
-            if messages[middle].seq <= seq { low = middle + 1 } else { high = middle }
-        }
-        return low
+    /// By topic index: the indices of its messages, ascending.
+    func indicesByTopic() -> [[UInt32]] {
+        var lists = Array(repeating: [UInt32](), count: topics.count)
+        for (index, message) in messages.enumerated() { lists[Int(message.topic)].append(UInt32(index)) }
+        return lists
     }
 }
 

@@ -45,18 +45,10 @@ package final class Hub {
         let start: Int
     }
 
-    /// The batch that is being announced, and which of its topics a route wants.
+    /// The batch that is being announced, and what a route wants of it.
     private struct Announced {
         let batch: MessageBatch
-        let selected: Selection
-    }
-
-    /// Which topics of a batch a route wants.
-    private enum Selection {
-        case all
-        case none
-        /// By topic index.
-        case some([Bool])
+        let selection: BatchSelection
     }
 
     /// A chunk is about as long as what one write to a socket takes.
@@ -122,14 +114,8 @@ package final class Hub {
         let before = scanned
         tail.append(batch)
         scanned = batch.through
-        var matched: [Route] = []
-        for topic in batch.topics {
-            for route in router.matches(topic) where !matched.contains(where: { $0 === route }) {
-                matched.append(route)
-            }
-        }
-        for route in matched {
-            let announced = Announced(batch: batch, selected: selection(of: batch, route))
+        for (route, selection) in select(batch) {
+            let announced = Announced(batch: batch, selection: selection)
             for subscription in route.subscriptions where subscription.isLive {
                 subscription.isLive = false
                 // One that began ahead of this loop's knowledge stays ahead.
@@ -139,6 +125,27 @@ package final class Hub {
             }
         }
         shared.removeAll(keepingCapacity: true)
+    }
+
+    /// The routes that want something of a batch, and what. Each distinct topic is matched once; the work is in
+    /// proportion to what matches, not to how many subscriptions there are.
+    private func select(_ batch: MessageBatch) -> [(Route, BatchSelection)] {
+        var matched: [Route] = []
+        for (index, topic) in batch.topics.enumerated() {
+            for route in router.matches(topic) {
+                if route.wanted.isEmpty { matched.append(route) }
+                route.wanted.append(index)
+            }
+        }
+        var byTopic: [[UInt32]]?
+        return matched.map { route in
+            let topics = route.wanted
+            route.wanted.removeAll(keepingCapacity: topics.count <= 64)
+            guard topics.count < batch.topics.count else { return (route, .all) }
+            let lists = byTopic ?? batch.indicesByTopic()
+            byTopic = lists
+            return (route, .some(topics.count == 1 ? lists[topics[0]] : topics.flatMap { lists[$0] }.sorted()))
+        }
     }
 
     // MARK: Subscriptions
@@ -240,19 +247,18 @@ package final class Hub {
     private func pull(_ subscription: Subscription, _ announced: Announced? = nil) {
         while subscription.canTake, !subscription.isClosed {
             if case .retained = subscription.phase { return read(subscription) }
-            guard subscription.position < scanned else { return becomeLive(subscription) }
+            guard subscription.position < scanned else { break }
             guard tail.covers(subscription.position), let batch = tail.batch(behind: subscription.position) else {
                 return read(subscription)
             }
             let isAnnounced = batch === announced?.batch
-            let selected = isAnnounced ? announced?.selected : selection(of: batch, subscription.route)
-            deliver(batch, to: subscription, selected: selected ?? .all, mayShare: isAnnounced)
+            let selection = isAnnounced ? announced?.selection : selection(of: batch, subscription.route)
+            deliver(batch, to: subscription, selection ?? .all, mayShare: isAnnounced)
         }
-        // Nothing is left for it: it may be live although it cannot take anything just now.
-        if subscription.position >= scanned, case .log = subscription.phase, !subscription.isClosed,
-            subscription.hasCaughtUp
-        {
-            subscription.isLive = true
+        // Nothing is left for it: it is live although it may not take anything just now. `caught-up` is no message, so
+        // it needs no credit.
+        if subscription.position >= scanned, case .log = subscription.phase, !subscription.isClosed {
+            becomeLive(subscription)
         }
     }
 
@@ -263,32 +269,32 @@ package final class Hub {
         subscription.outlet.caughtUp(subscription, seq: max(scanned, subscription.position))
     }
 
-    private func selection(of batch: MessageBatch, _ route: Route) -> Selection {
-        let selected = batch.topics.map { topic in router.matches(topic).contains { $0 === route } }
-        guard selected.contains(true) else { return .none }
-        return selected.contains(false) ? .some(selected) : .all
+    /// What a route wants of a batch that was announced earlier.
+    private func selection(of batch: MessageBatch, _ route: Route) -> BatchSelection {
+        let wanted = batch.topics.map { topic in
+            let routes = router.matches(topic)
+            // Where a topic goes to many routes, asking the filters is cheaper than searching for this one.
+            return routes.count > 32 ? route.filters.matches(topic) : routes.contains { $0 === route }
+        }
+        guard wanted.contains(true) else { return .some([]) }
+        guard wanted.contains(false) else { return .all }
+        let indices = batch.messages.indices.filter { wanted[Int(batch.messages[$0].topic)] }
+        return .some(indices.map(UInt32.init))
     }
 
     /// Delivers what the connection takes of a batch, and moves the cursor.
     private func deliver(
-        _ batch: MessageBatch, to subscription: Subscription, selected: Selection, isRetained: Bool = false,
+        _ batch: MessageBatch, to subscription: Subscription, _ selection: BatchSelection, isRetained: Bool = false,
         mayShare: Bool = false
     ) {
-        var mask: [Bool]?
-        switch selected {
-        case .none:
-            subscription.position = max(subscription.position, batch.through)
-            return
-        case .some(let topics): mask = topics
-        case .all: break
-        }
         let now = clock()
         for gap in batch.gaps where gap.through > subscription.position { subscription.outlet.gap(subscription, gap) }
-        var index = batch.firstIndex(after: subscription.position)
-        while index < batch.messages.count {
+        var index = selection.firstIndex(in: batch, after: subscription.position)
+        let end = selection.count(in: batch)
+        while index < end {
             guard subscription.canTake else { return }
             let request = ChunkRequest(
-                batch: batch, start: index, selected: mask, subscription: subscription.number,
+                batch: batch, selection: selection, start: index, subscription: subscription.number,
                 isRetained: isRetained, bytesMax: Hub.chunkBytesMax, countMax: subscription.countMax, now: now)
             let chunk = chunk(request, for: subscription, mayShare: mayShare)
             subscription.spend(chunk.count)
@@ -296,22 +302,25 @@ package final class Hub {
             reportExpired(chunk.expired, to: subscription)
             index = chunk.end
             // A chunk ends behind its last message, so the cursor resumes exactly at the next one.
-            subscription.position = index < batch.messages.count ? batch.messages[index].seq - 1 : batch.through
+            if index < end { subscription.position = selection.message(index, in: batch).seq - 1 }
         }
         subscription.position = max(subscription.position, batch.through)
     }
 
     private func chunk(_ request: ChunkRequest, for subscription: Subscription, mayShare: Bool) -> Chunk {
-        // Where credit is about to end, the chunk would not suit the others.
-        guard mayShare, subscription.route.subscriptions.count > 1, request.countMax >= limits.batchRowsMax else {
-            return subscription.outlet.encode(request)
-        }
+        guard mayShare, subscription.route.subscriptions.count > 1 else { return subscription.outlet.encode(request) }
         let key = SharedChunk(
             route: ObjectIdentifier(subscription.route), key: subscription.shareKey, start: request.start)
-        if let chunk = shared[key] { return chunk }
-        let chunk = subscription.outlet.encode(request)
-        shared[key] = chunk
-        return chunk
+        var chunk = shared[key]
+        if chunk == nil {
+            var unlimited = request
+            unlimited.countMax = Int.max
+            chunk = subscription.outlet.encode(unlimited)
+            shared[key] = chunk
+        }
+        // Where credit ends inside it, the subscription gets one of its own.
+        if let chunk, chunk.count <= request.countMax { return chunk }
+        return subscription.outlet.encode(request)
     }
 
     private func reportExpired(_ seqs: [Seq], to subscription: Subscription) {
@@ -352,7 +361,7 @@ package final class Hub {
         guard !subscription.isClosed else { return }
         switch result {
         case .failure(let error): return fail(subscription, error)
-        case .success(let page): deliver(page, to: subscription, selected: .all, isRetained: isRetained)
+        case .success(let page): deliver(page, to: subscription, .all, isRetained: isRetained)
         }
         if case .retained(let through) = subscription.phase, subscription.position >= through {
             subscription.phase = .log

@@ -7,8 +7,22 @@ internal import NIOConcurrencyHelpers
 
 /// Reads the log for cursors, and keeps the pages it read lately: cursors in the same range share them.
 package final class PageReader: Sendable {
+    private struct Entry {
+        let filters: FilterSet
+        let page: MessageBatch
+        /// It ended at the number of messages that was asked for, not at its bytes: who may have more reads more.
+        let isCut: Bool
+
+        func answers(_ request: PageRequest) -> Bool {
+            guard page.after <= request.after, request.after < page.through, filters == request.filters else {
+                return false
+            }
+            return !isCut || page.messages.count - BatchSelection.all.firstIndex(in: page, after: request.after) >= request.countMax
+        }
+    }
+
     private struct Cache {
-        var pages: Deque<(filters: FilterSet, page: MessageBatch)> = []
+        var pages: Deque<Entry> = []
         var bytes = 0
     }
 
@@ -35,7 +49,7 @@ package final class PageReader: Sendable {
             }
             if let page = cached(request) { return reply(.success(page)) }
             let result = Result { () throws(ApusError) in try store.page(request) }
-            if case .success(let page) = result { keep(page, for: request.filters) }
+            if case .success(let page) = result { keep(page, for: request) }
             reply(result)
         }
     }
@@ -50,16 +64,17 @@ package final class PageReader: Sendable {
 
     /// A page read for the same filters that speaks for what comes behind `request.after`.
     private func cached(_ request: PageRequest) -> MessageBatch? {
-        cache.withLockedValue { cache in
-            cache.pages.first {
-                $0.page.after <= request.after && request.after < $0.page.through && $0.filters == request.filters
-            }?.page
-        }
+        cache.withLockedValue { cache in cache.pages.first { $0.answers(request) }?.page }
     }
 
-    private func keep(_ page: MessageBatch, for filters: FilterSet) {
+    /// Pages of fewer messages than this are not kept: many of them would make every look-up long.
+    private static let keptMessagesMin = 64
+
+    private func keep(_ page: MessageBatch, for request: PageRequest) {
+        let isCut = page.messages.count >= request.countMax
+        guard !isCut || page.messages.count >= PageReader.keptMessagesMin else { return }
         cache.withLockedValue { cache in
-            cache.pages.append((filters, page))
+            cache.pages.append(Entry(filters: request.filters, page: page, isCut: isCut))
             cache.bytes += page.bytes
             while cache.bytes > bytesMax, let oldest = cache.pages.popFirst() { cache.bytes -= oldest.page.bytes }
         }

@@ -48,7 +48,7 @@ package final class QueryCursor {
     private var sent: UInt64 = 0
     private var bounds: (after: Seq, through: Seq)?
     private var topicPage: (rows: ArraySlice<TopicRow>, next: Int64?) = ([], 0)
-    private var isReading = false
+    private(set) var isReading = false
     private var isClosed = false
 
     package init(
@@ -77,6 +77,8 @@ package final class QueryCursor {
     package func resume() {
         guard !isReading, !isClosed else { return }
         guard remaining != 0 else { return end("limit") }
+        // The end is no row: it needs no credit.
+        guard !hasGivenAll else { return end("complete") }
         guard outlet.isWritable, credit != 0 else { return }
         switch selection {
         case .history(let selection): readHistory(selection)
@@ -84,6 +86,14 @@ package final class QueryCursor {
         case .status:
             let log = log
             read { () throws(ApusError) in .status(try log.status()) }
+        }
+    }
+
+    private var hasGivenAll: Bool {
+        switch selection {
+        case .history: bounds.map { $0.after >= $0.through } ?? false
+        case .topics: topicPage.rows.isEmpty && topicPage.next == nil
+        case .status: false
         }
     }
 
@@ -95,7 +105,6 @@ package final class QueryCursor {
                 return .bounds(after: bounds.after, through: bounds.through)
             }
         }
-        guard bounds.after < bounds.through else { return end("complete") }
         let request = HistoryRequest(
             selection: selection, after: bounds.after, through: bounds.through, bytesMax: pageBytesMax,
             countMax: rowsMax)
@@ -104,7 +113,7 @@ package final class QueryCursor {
 
     private func readTopics(_ filters: FilterSet) {
         if !topicPage.rows.isEmpty { return sendTopics() }
-        guard let next = topicPage.next else { return end("complete") }
+        guard let next = topicPage.next else { return }
         let log = log
         let countMax = rowsMax
         read { () throws(ApusError) in .topics(try log.topics(filters, afterID: next, countMax: countMax)) }

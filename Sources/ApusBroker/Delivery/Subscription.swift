@@ -5,7 +5,7 @@ package import NIOCore
 package protocol SubscriptionOutlet: AnyObject {
     /// Whether the connection takes more: false stops the cursor until `Hub.resume(_:)`.
     var isWritable: Bool { get }
-    /// Messages become bytes: from index `start` on, those whose topic is selected, up to the bounds, at least one.
+    /// Messages become bytes: from `start` of the selection on, up to the bounds, at least one.
     func encode(_ request: ChunkRequest) -> Chunk
     func write(_ chunk: Chunk)
     /// The first seq that can come is known.
@@ -30,15 +30,46 @@ package struct ShareKey: Hashable, Sendable {
     }
 }
 
+/// Which messages of a batch a subscription wants.
+package enum BatchSelection {
+    case all
+    /// Indices of messages, ascending.
+    case some([UInt32])
+
+    package func count(in batch: MessageBatch) -> Int {
+        switch self {
+        case .all: batch.messages.count
+        case .some(let indices): indices.count
+        }
+    }
+
+    package func message(_ index: Int, in batch: MessageBatch) -> StoredMessage {
+        switch self {
+        case .all: batch.messages[index]
+        case .some(let indices): batch.messages[Int(indices[index])]
+        }
+    }
+
+    func firstIndex(in batch: MessageBatch, after seq: Seq) -> Int {
+        var low = 0
+        var high = count(in: batch)
+        while low < high {
+            let middle = (low + high) / 2
+            if message(middle, in: batch).seq <= seq { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}
+
 package struct ChunkRequest {
     package let batch: MessageBatch
+    package let selection: BatchSelection
+    /// Where to begin in the selection.
     package let start: Int
-    /// By topic index: whether the subscription wants it. Nil where every message of the batch is wanted.
-    package let selected: [Bool]?
     package let subscription: UInt32
     package let isRetained: Bool
     package let bytesMax: Int
-    package let countMax: Int
+    package var countMax: Int
     /// Messages that expire up to now are left out.
     package let now: Microseconds
 }
@@ -46,7 +77,7 @@ package struct ChunkRequest {
 /// A run of encoded messages.
 package struct Chunk {
     package var bytes: ByteBuffer
-    /// Where to go on in the batch.
+    /// Where to go on in the selection.
     package var end: Int
     package var count: Int
     /// Messages left out because they had expired.

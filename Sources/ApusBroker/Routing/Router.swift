@@ -4,6 +4,10 @@ internal import ApusModel
 final class Route {
     let filters: FilterSet
     var subscriptions: [Subscription] = []
+    /// The look-up that found it last: so that it is found once, without comparing it to all others.
+    fileprivate var foundBy: UInt64 = 0
+    /// Which topics of the batch that is being announced it wants, by index. Empty between announcements.
+    var wanted: [Int] = []
 
     init(filters: FilterSet) { self.filters = filters }
 }
@@ -25,10 +29,12 @@ struct Router {
     private var routes: [FilterSet: Route] = [:]
     private var cache: [Topic: [Route]] = [:]
     private let cacheMax: Int
+    private var lookUps: UInt64 = 0
 
     init(cacheMax: Int) { self.cacheMax = cacheMax }
 
-    var isEmpty: Bool { routes.isEmpty }
+    /// Whether removed routes left nothing behind, in the trie either.
+    var isEmpty: Bool { routes.isEmpty && root.isEmpty }
 
     mutating func route(for filters: FilterSet) -> Route {
         if let route = routes[filters] { return route }
@@ -49,6 +55,7 @@ struct Router {
     mutating func matches(_ topic: Topic) -> [Route] {
         if let routes = cache[topic] { return routes }
         var found: [Route] = []
+        lookUps += 1
         let levels = topic.bytes.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
         collect(levels[...], below: root, isReserved: topic.isReserved, into: &found)
         if cache.count >= cacheMax { cache.removeAll(keepingCapacity: true) }
@@ -95,7 +102,10 @@ struct Router {
         _ levels: ArraySlice<ArraySlice<UInt8>>, below node: Node, isReserved: Bool, into found: inout [Route]
     ) {
         func add(_ routes: [Route]) {
-            for route in routes where !found.contains(where: { $0 === route }) { found.append(route) }
+            for route in routes where route.foundBy != lookUps {
+                route.foundBy = lookUps
+                found.append(route)
+            }
         }
         // MQTT 5.0, 4.7.2: a wildcard in the first place does not match a topic that begins with `$`.
         if !isReserved { add(node.rests) }

@@ -52,7 +52,11 @@ public final class ApusClient: Sendable {
     ///   broker says; `usage` where the configuration cannot be.
     public static func connect(_ configuration: ClientConfiguration) async throws(ApusError) -> ApusClient {
         let client = try ApusClient(configuration)
-        try await client.call { .start($0) } orCancel: { .abandon }
+        try await client.call {
+            .start($0)
+        } orCancel: {
+            .abandon
+        }
         return client
     }
 
@@ -63,7 +67,9 @@ public final class ApusClient: Sendable {
     public func states() -> AsyncStream<State> { shared.states() }
 
     /// What the broker said when it greeted last.
-    public var welcome: ServerInfo { shared.info ?? ServerInfo(Welcome(clientID: "", log: "", lastID: nil, keepAlive: 0, limits: [:])) }
+    public var welcome: ServerInfo {
+        shared.info ?? ServerInfo(Welcome(clientID: "", log: "", lastID: nil, keepAlive: 0, limits: [:]))
+    }
 
     // MARK: Publishing
 
@@ -100,7 +106,9 @@ public final class ApusClient: Sendable {
     private func hand(over messages: [OutgoingMessage], isEnqueued: Bool) async throws(ApusError) -> [Receipt] {
         let batch = try PreparedBatch(messages, limits: shared.info?.limits ?? [:])
         let token = mailbox.nextToken()
-        return try await call { .publish(batch, token: token, isEnqueued: isEnqueued, $0) } orCancel: {
+        return try await call {
+            .publish(batch, token: token, isEnqueued: isEnqueued, $0)
+        } orCancel: {
             .cancelPublish(token)
         }
     }
@@ -110,7 +118,11 @@ public final class ApusClient: Sendable {
     /// - Throws: the first failure of an enqueued message since the last flush.
     public func flush() async throws(ApusError) {
         let token = mailbox.nextToken()
-        try await call { .flush(token, $0) } orCancel: { .cancelFlush(token) }
+        try await call {
+            .flush(token, $0)
+        } orCancel: {
+            .cancelFlush(token)
+        }
     }
 
     // MARK: Subscribing
@@ -129,7 +141,9 @@ public final class ApusClient: Sendable {
         let queue = DeliveryQueue<Subscription.SubscriptionEvent>(
             bytesMax: receiveBytesMax, reportEvery: CreditWindow.initialMessages / 4
         ) { mailbox.send(.consumed(.subscription(number), count: $0, bytes: $1)) }
-        let next = try await call { .subscribe(number, filters: parsed, from: from, queue, $0) } orCancel: {
+        let next = try await call {
+            .subscribe(number, filters: parsed, from: from, queue, $0)
+        } orCancel: {
             .unsubscribe(number)
         }
         return Subscription(

@@ -77,11 +77,11 @@ final class ClientCore {
         case .subscribe(let number, let filters, let from, let queue, let continuation):
             subscriptions[number] = Stream(number: number, queue: queue)
             subscribers[number] = continuation
-            session.subscribe(number, filters: filters, from: from)
+            session.subscribe(number, filters: filters, from: from, now)
         case .unsubscribe(let number): session.unsubscribe(number, now)
         case .query(let query, let queue):
             queries[query.query] = Stream(number: query.query, queue: queue)
-            session.query(query)
+            session.query(query, now)
         case .cancelQuery(let number): session.cancelQuery(number, now)
         case .consumed(let target, let count, let bytes):
             session.consumed(target, count: count, bytes: bytes, now)
@@ -178,6 +178,14 @@ final class ClientCore {
         return stream
     }
 
+    func received(_ row: Row) {
+        guard let stream = queries[row.query] else { return }
+        if !stream.isStaging { dirtyQueries.append(stream) }
+        let bytes = row.content.readableBytes + EnvelopeDecoder.overheadBytes
+        stream.stage(row, bytes: bytes, seq: row.message?.seq ?? 0)
+    }
+
+    /// A frame other than `message` and `row`.
     func received(_ frame: Frame) {
         session.received(frame, NIODeadline.now())
         // At once: an event has its place between the messages before and after it.
@@ -296,7 +304,7 @@ final class ClientCore {
         case .admitted(let token): publishers.removeValue(forKey: token)?.resume(returning: .success([]))
         case .flushed(let token, let error):
             flushers.removeValue(forKey: token)?.resume(returning: error.map { .failure($0) } ?? .success(()))
-        case .subscribed, .skip, .event, .endSubscription, .row, .endQuery, .reportEvery: performDelivery(action)
+        case .subscribed, .skip, .event, .endSubscription, .endQuery, .reportEvery: performDelivery(action)
         case .closed(let unacknowledged, let error): closed(unacknowledged, error)
         }
     }
@@ -317,11 +325,6 @@ final class ClientCore {
             stream.queue.end(error)
             let refusal = error ?? ApusError(.closed, "the client was closed")
             subscribers.removeValue(forKey: number)?.resume(returning: .failure(refusal))
-        case .row(let row):
-            guard let stream = queries[row.query] else { return }
-            if !stream.isStaging { dirtyQueries.append(stream) }
-            let bytes = row.content.readableBytes + EnvelopeDecoder.overheadBytes
-            stream.stage(row, bytes: bytes, seq: row.message?.seq ?? 0)
         case .endQuery(let number, let error):
             guard let stream = queries.removeValue(forKey: number) else { return }
             stream.push()
@@ -333,6 +336,8 @@ final class ClientCore {
     }
 
     private func changeState(_ state: ApusClient.State) {
+        // Before anybody is told otherwise: who has connected sees it.
+        shared.change(state)
         switch state {
         case .connected:
             logger.debug("connected", metadata: ["broker": "\(endpoint)"])
@@ -344,7 +349,6 @@ final class ClientCore {
                 metadata: ["broker": "\(endpoint)", "attempt": "\(attempt)", "error": "\(error)"])
         case .connecting, .closed: break
         }
-        shared.change(state)
     }
 
     private func closed(_ messages: [OutgoingMessage], _ error: ApusError?) {

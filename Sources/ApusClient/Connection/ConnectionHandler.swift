@@ -21,6 +21,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
         bounds: FrameReader.Bounds(
             headerBytesMax: Int(UInt16.max), contentBytesMax: ConnectionHandler.contentBytesMax))
     private var decoder = EnvelopeDecoder()
+    /// Reused from message to message.
+    private var envelope = Envelope(fields: ByteBuffer(), content: ByteBuffer())
     private var error: (any Error)?
     /// Not reading: the connection has not been chosen yet, or the application has enough.
     private var isHeld = true
@@ -79,14 +81,13 @@ final class ConnectionHandler: ChannelDuplexHandler {
         reader.append(unwrapInboundIn(data))
         do throws(ApusError) {
             // The core lets go of this handler when a frame ends the connection.
-            while let core, let frame = try reader.next() {
-                if case .message(let envelope) = frame {
-                    guard let stream = core.stream(for: envelope) else { continue }
-                    stream.stage(
-                        .message(try decoder.message(envelope)), bytes: EnvelopeDecoder.cost(envelope),
-                        seq: envelope.seq)
-                } else {
-                    core.received(frame)
+            while let core {
+                while try reader.nextMessage(into: &envelope) { try received(envelope, core) }
+                guard let frame = try reader.next() else { break }
+                switch frame {
+                case .message(let envelope): try received(envelope, core)
+                case .row(let row): core.received(row)
+                default: core.received(frame)
                 }
             }
         } catch {
@@ -95,7 +96,15 @@ final class ConnectionHandler: ChannelDuplexHandler {
         }
     }
 
+    private func received(_ envelope: borrowing Envelope, _ core: ClientCore) throws(ApusError) {
+        guard let stream = core.stream(for: envelope) else { return }
+        stream.stage(
+            .message(try decoder.message(envelope)), bytes: EnvelopeDecoder.cost(envelope), seq: envelope.seq)
+    }
+
     func channelReadComplete(context: ChannelHandlerContext) {
+        // What it refers to would pin the receive buffer.
+        (envelope.fields, envelope.content) = (ByteBuffer(), ByteBuffer())
         reader.settle()
         core?.readTurnEnded()
         read(context: context)

@@ -27,7 +27,10 @@ enum Dialer {
             // Nothing is read before the connection has been chosen among those that were tried.
             .channelOption(.autoRead, value: false)
             // One read turn takes many messages, and their content is not copied out of it.
-            .channelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 4_096, initial: 65_536, maximum: 262_144))
+            .channelOption(
+                .recvAllocator,
+                value: AdaptiveRecvByteBufferAllocator(minimum: 4_096, initial: 65_536, maximum: 262_144)
+            )
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try setUp(channel) }
             }

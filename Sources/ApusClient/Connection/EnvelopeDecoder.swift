@@ -86,7 +86,8 @@ struct EnvelopeDecoder {
                 if !text.headers.isEmpty {
                     headers = try Headers(json: try JSONParser.parse(EnvelopeDecoder.piece(text.headers, of: bytes)))
                 }
-                let key = text.key.isEmpty ? nil : try EnvelopeDecoder.string(EnvelopeDecoder.piece(text.key, of: bytes))
+                let key =
+                    text.key.isEmpty ? nil : try EnvelopeDecoder.string(EnvelopeDecoder.piece(text.key, of: bytes))
                 return (headers, key)
             }
         }

@@ -7,8 +7,8 @@ internal import NIOCore
 /// What a client does with what happens to it.
 ///
 /// Inputs are facts (`dialed`, `received`, `connectionLost` …); what is to be done about them collects in `actions`,
-/// which the owner performs after each input, in order. Messages of subscriptions do not pass through here one by one:
-/// the owner decodes a read turn's messages and reports them together.
+/// which the owner performs after each input, in order. Messages and rows do not pass through here one by one: the owner
+/// reports a read turn's together.
 ///
 /// Phases: `idle` → `dialing` → `greeting` → `open` → (`leaving` |) `backoff` → `dialing` …, and from anywhere `closed`.
 /// `draining` is `open` after the broker has said goodbye: nothing new is written, what is in flight may be answered.
@@ -44,7 +44,6 @@ struct ClientSession {
         case event(subscription: UInt32, Subscription.SubscriptionEvent)
         /// With an error, or because it was cancelled or the client closed.
         case endSubscription(subscription: UInt32, ApusError?)
-        case row(Row)
         case endQuery(query: UInt32, ApusError?)
         case reportEvery(Credit.Target, Int)
         case holdReading
@@ -91,6 +90,8 @@ struct ClientSession {
     /// For the broker to close after both sides said goodbye, and to answer what is in flight after it said so.
     static let farewell = TimeAmount.seconds(2)
     static let drain = TimeAmount.seconds(10)
+    /// The dialer keeps the time itself, and knows more about what failed; a greeting gets so much at least.
+    static let dialGrace = TimeAmount.seconds(1)
     /// A connection that held so long, or acknowledged something, was a good one: pauses begin anew after it.
     static let steady = TimeAmount.seconds(5)
 
@@ -102,6 +103,8 @@ struct ClientSession {
     private(set) var queries: [UInt32: QueryState] = [:]
     var keepAlive = KeepAlive()
     private(set) var isReadingHeld = false
+    /// What has more buffered than memory allows.
+    private var overloaded: Set<Credit.Target> = []
 
     private var backoff: Backoff
     private var log: String?
@@ -149,7 +152,7 @@ struct ClientSession {
     }
 
     private mutating func dial(_ now: NIODeadline) {
-        phase = .dialing(until: now + settings.connectTimeout)
+        phase = .dialing(until: now + settings.connectTimeout + ClientSession.dialGrace)
         actions.append(.dial)
     }
 
@@ -173,7 +176,7 @@ struct ClientSession {
             window.connectionLost(resends: isNamed, ClientSession.unknownOutcome(error))
             for (number, query) in queries where query.isSent { endQuery(number, error) }
             // The broker does not know them any more; what they buffer stays.
-            resumeReadingIfRelieved(force: true)
+            resumeReading()
         }
         if !isConnectionToTry(after: error) { return end(error) }
         if closeDeadline != nil, window.isEmpty { return end(nil) }
@@ -249,7 +252,7 @@ struct ClientSession {
 
     // MARK: What comes over the connection
 
-    /// A frame other than `message`.
+    /// A frame other than `message` and `row`.
     mutating func received(_ frame: Frame, _ now: NIODeadline) {
         keepAlive.heard(now)
         switch phase {
@@ -292,11 +295,9 @@ struct ClientSession {
                 .event(
                     subscription: gap.subscription,
                     .gap(from: gap.from, through: gap.to, count: gap.count, reason: gap.reason)))
-        case .row(let row):
-            if queries[row.query] != nil { actions.append(.row(row)) }
         case .end(let end): endQuery(end.query, nil)
         case .ping: actions.append(.write(.pong))
-        case .pong, .message: break
+        case .pong, .message, .row: break
         case .goodbye(let reason):
             guard case .open = phase else { return }
             if window.inFlight == 0, queries.isEmpty {
@@ -388,7 +389,7 @@ struct ClientSession {
 
     // MARK: Subscribing
 
-    mutating func subscribe(_ number: UInt32, filters: [TopicFilter], from: StartPosition) {
+    mutating func subscribe(_ number: UInt32, filters: [TopicFilter], from: StartPosition, _ now: NIODeadline) {
         if let error = refusal() {
             actions.append(.endSubscription(subscription: number, error))
             return
@@ -396,6 +397,7 @@ struct ClientSession {
         subscriptions[number] = SubscriptionState(
             filters: filters, from: from, credit: CreditWindow(bytesMax: settings.receiveBytesMax))
         if case .open = phase { resume(number, isOtherLog: false) }
+        updateReading(now)
     }
 
     private func refusal() -> ApusError? {
@@ -459,15 +461,18 @@ struct ClientSession {
             actions.append(.reportEvery(.subscription(number), subscriptions[number]?.credit.reportEvery ?? 1))
         }
         credited(.subscription(number))
+        updateReading(now)
     }
 
     /// A read turn's rows of one query.
     mutating func receivedRows(_ number: UInt32, count: Int, bytes: Int, _ now: NIODeadline) {
+        keepAlive.heard(now)
         guard queries[number] != nil else { return }
         if queries[number]?.credit.received(count: count, bytes: bytes) == true {
             actions.append(.reportEvery(.query(number), queries[number]?.credit.reportEvery ?? 1))
         }
         credited(.query(number))
+        updateReading(now)
     }
 
     /// The application has taken what was buffered for it.
@@ -477,8 +482,7 @@ struct ClientSession {
         case .query(let number): queries[number]?.credit.consumed(count: count, bytes: bytes)
         }
         credited(target)
-        resumeReadingIfRelieved()
-        if !isReadingHeld { keepAlive.resumed(now) }
+        updateReading(now)
     }
 
     private mutating func credited(_ target: Credit.Target) {
@@ -494,19 +498,37 @@ struct ClientSession {
             credit = isConversing && queries[number]?.isSent == true ? queries[number]?.credit.replenish() : nil
         }
         if let credit { actions.append(.write(.credit(Credit(target: target, credit: credit)))) }
-        if isOver, !isReadingHeld, isConversing, closeDeadline == nil {
+        if isOver {
+            overloaded.insert(target)
+        } else if !overloaded.isEmpty {
+            overloaded.remove(target)
+        }
+    }
+
+    /// The socket is not read while too much is buffered. But an application may await an answer before it consumes
+    /// any more, and the answer may stand behind messages: while one is owed, reading goes on. That ends too, because
+    /// no credit is given for what is not consumed.
+    private mutating func updateReading(_ now: NIODeadline) {
+        if isReadingHeld {
+            guard overloaded.isEmpty || isAwaitingAnswer else { return }
+            resumeReading()
+            keepAlive.resumed(now)
+        } else if !overloaded.isEmpty, isConversing, !isAwaitingAnswer {
             isReadingHeld = true
             keepAlive.hold()
             actions.append(.holdReading)
         }
     }
 
-    private mutating func resumeReadingIfRelieved(force: Bool = false) {
+    private mutating func resumeReading() {
         guard isReadingHeld else { return }
-        let isOver = subscriptions.values.contains { $0.credit.isOver } || queries.values.contains { $0.credit.isOver }
-        guard force || !isOver else { return }
         isReadingHeld = false
         actions.append(.resumeReading)
+    }
+
+    private var isAwaitingAnswer: Bool {
+        window.inFlight > 0 || closeDeadline != nil || subscriptions.values.contains { !$0.isEstablished }
+            || queries.values.contains { !$0.credit.isOver }
     }
 
     /// The application does not want it any more.
@@ -515,8 +537,8 @@ struct ClientSession {
         if isConversing, !isLeaving { actions.append(.write(.unsubscribe(subscription: number))) }
         let error = state.isEstablished ? nil : ApusError(.cancelled, "the subscribe was cancelled")
         actions.append(.endSubscription(subscription: number, error))
-        resumeReadingIfRelieved()
-        if !isReadingHeld { keepAlive.resumed(now) }
+        overloaded.remove(.subscription(number))
+        updateReading(now)
     }
 
     private var isLeaving: Bool {
@@ -525,19 +547,20 @@ struct ClientSession {
 
     private mutating func endSubscription(_ number: UInt32, _ error: ApusError?) {
         subscriptions[number] = nil
+        overloaded.remove(.subscription(number))
         actions.append(.endSubscription(subscription: number, error))
-        resumeReadingIfRelieved()
     }
 
     // MARK: Queries
 
-    mutating func query(_ query: Query) {
+    mutating func query(_ query: Query, _ now: NIODeadline) {
         if let error = refusal() {
             actions.append(.endQuery(query: query.query, error))
             return
         }
         queries[query.query] = QueryState(query: query, credit: CreditWindow(bytesMax: settings.receiveBytesMax))
         if case .open = phase { sendQuery(query.query) }
+        updateReading(now)
     }
 
     private mutating func sendQuery(_ number: UInt32) {
@@ -559,8 +582,8 @@ struct ClientSession {
 
     private mutating func endQuery(_ number: UInt32, _ error: ApusError?) {
         guard queries.removeValue(forKey: number) != nil else { return }
+        overloaded.remove(.query(number))
         actions.append(.endQuery(query: number, error))
-        resumeReadingIfRelieved()
     }
 
     // MARK: Time
@@ -648,7 +671,6 @@ struct ClientSession {
         // What still comes for subscriptions is of no interest; answers are.
         for number in subscriptions.keys.sorted() { endSubscription(number, nil) }
         for number in queries.keys.sorted() { endQuery(number, ClientSession.closedError(nil)) }
-        resumeReadingIfRelieved(force: true)
         settle(now)
     }
 
@@ -664,7 +686,7 @@ struct ClientSession {
         keepAlive.stop()
         actions.append(.disconnect)
         var outcome = error ?? ApusError(.closed, "the client was closed before the publish was acknowledged")
-        if window.inFlight > 0 { outcome.hint = outcome.hint ?? "Whether it was recorded is unknown." }
+        if window.hasUnanswered { outcome.hint = outcome.hint ?? "Whether it was recorded is unknown." }
         let unacknowledged = window.failAll(outcome)
         report()
         for number in subscriptions.keys.sorted() { endSubscription(number, error) }
@@ -701,6 +723,7 @@ struct ClientSession {
             end(nil)
         default: break
         }
+        updateReading(now)
     }
 
     private mutating func report() {

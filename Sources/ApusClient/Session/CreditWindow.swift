@@ -7,10 +7,11 @@
 /// would wait for an answer that stands behind messages which it does not take. So the broker is told how many
 /// messages may come; it keeps the rest in its log, where they cost nothing. Credit counts messages, memory counts
 /// bytes: the window follows the size of the messages seen lately. Only where sizes jump can more arrive than
-/// was meant; then, as a hard bound, the socket is not read until half of it has been consumed.
+/// was meant, at most what is outstanding; then, as a hard bound, the socket is not read until half of it has been
+/// consumed (see `ClientSession.updateReading`).
 struct CreditWindow {
-    /// Messages; powers of two.
-    static let initialMessages = 1_024
+    /// Messages; powers of two. Small at first, while it is not known how large the messages are.
+    static let initialMessages = 256
     static let messagesMax = 4_096
     /// One that is consumed and one that is on its way.
     static let messagesMin = 2

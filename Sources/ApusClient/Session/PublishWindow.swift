@@ -79,6 +79,8 @@ struct PublishWindow {
     var nextID: UInt64 { base + UInt64(slots.count) }
     /// Whether a message waits to be written.
     var hasQueued: Bool { writeCursor < nextID }
+    /// Whether the outcome of a message is unknown: it was written, now or on an earlier connection, and not answered.
+    var hasUnanswered: Bool { writtenThrough >= base }
     /// Whether nothing is admitted and unanswered.
     var isEmpty: Bool { slots.isEmpty }
     var isWaitingForRoom: Bool { admittedEnd < batchBase + batches.count }
@@ -182,7 +184,8 @@ struct PublishWindow {
             switch slots[position].status {
             case .written:
                 let isInRun = offset < published.count
-                let seq = isInRun && published.lastSeq > offset && !published.isDuplicate ? published.lastSeq - offset : 0
+                let seq =
+                    isInRun && published.lastSeq > offset && !published.isDuplicate ? published.lastSeq - offset : 0
                 let receipt = Receipt(
                     seq: seq, level: published.level, isDuplicate: published.isDuplicate && isInRun)
                 answer(position, .success(receipt))
@@ -278,10 +281,13 @@ struct PublishWindow {
     /// The caller does not wait any longer. What was not written is taken back; what was written stays until it is
     /// answered, and nobody is told.
     ///
-    /// - Returns: how many of its messages were written before, nil where the call has ended already.
+    /// - Returns: how many of its messages were written before, nil where the call has ended already: an `enqueue`
+    ///   ends with being admitted, and a cancellation that crosses it takes nothing back.
     mutating func withdraw(_ token: UInt64) -> Int? {
-        guard let absolute = byToken.removeValue(forKey: token) else { return nil }
+        guard let absolute = byToken[token] else { return nil }
         let position = absolute - batchBase
+        if batches[position].isEnqueued, absolute < admittedEnd { return nil }
+        byToken[token] = nil
         guard absolute < admittedEnd else {
             batches[position].isDone = true
             batches[position].messages = []
@@ -302,15 +308,13 @@ struct PublishWindow {
         return written
     }
 
-    /// Calls whose time is up, with how many of their messages were written; nil where the call waited for room.
+    /// Calls whose time is up, with how many of their messages were written, and whether they had room.
     mutating func expire(_ now: NIODeadline) -> [(token: UInt64, written: Int, isAdmitted: Bool)] {
         var expired: [(UInt64, Int, Bool)] = []
         while let first = deadlines.first, first.deadline <= now {
             deadlines.removeFirst()
             guard let absolute = byToken[first.token] else { continue }
             let isAdmitted = absolute < admittedEnd
-            // An enqueued batch that has been admitted is not waited for.
-            if isAdmitted, batches[absolute - batchBase].isEnqueued { continue }
             guard let written = withdraw(first.token) else { continue }
             expired.append((first.token, written, isAdmitted))
         }

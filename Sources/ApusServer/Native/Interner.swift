@@ -16,7 +16,7 @@ final class Interner {
     /// - Throws: `invalid-topic`.
     func topic(_ bytes: UnsafeRawBufferPointer) throws(ApusError) -> Topic {
         let hash = Topic.hash(of: bytes)
-        if let topic = topics[hash], bytes.elementsEqual(topic.bytes) { return topic }
+        if let topic = topics[hash], bytes.holds(topic.bytes) { return topic }
         let topic = try Topic(validating: Array(bytes))
         misses += 1
         if topics.count >= entriesMax { topics.removeAll(keepingCapacity: true) }
@@ -48,17 +48,5 @@ extension EnvelopeText {
 
     var declaresEncoding: Bool {
         contentType.length | charset.length | contentEncoding.length | byteOrder.length | format.length != 0
-    }
-}
-
-extension Encoding {
-    /// The five fields, each ended by a NUL.
-    fileprivate var raw: [UInt8] {
-        var raw: [UInt8] = []
-        for text in [contentType, charset, contentEncoding, byteOrder, format] {
-            raw += Array((text ?? "").utf8)
-            raw.append(0)
-        }
-        return raw
     }
 }

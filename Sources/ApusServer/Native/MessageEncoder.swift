@@ -21,14 +21,11 @@ struct MessageEncoder {
     }
 
     private mutating func chunk(_ request: ChunkRequest) -> Chunk {
-        let messages = request.batch.messages
-        var chunk = Chunk(bytes: buffer(for: request), end: request.start, count: 0, expired: [])
-        while chunk.end < messages.count, chunk.count < request.countMax,
-            chunk.bytes.readableBytes < request.bytesMax
-        {
-            let message = messages[chunk.end]
+        let count = request.selection.count(in: request.batch)
+        var chunk = Chunk(bytes: buffer(for: request, count), end: request.start, count: 0, expired: [])
+        while chunk.end < count, chunk.count < request.countMax, chunk.bytes.readableBytes < request.bytesMax {
+            let message = request.selection.message(chunk.end, in: request.batch)
             chunk.end += 1
-            if let selected = request.selected, !selected[Int(message.topic)] { continue }
             if message.expiresAt != 0, message.expiresAt <= request.now {
                 chunk.expired.append(message.seq)
                 continue
@@ -42,13 +39,13 @@ struct MessageEncoder {
     }
 
     /// About as large as needed: a buffer that grows is copied.
-    private func buffer(for request: ChunkRequest) -> ByteBuffer {
-        guard request.start < request.batch.messages.count else { return ByteBuffer() }
-        let first = request.batch.messages[request.start]
-        let each =
-            Int(first.payload.length + first.headers.length) + request.batch.topics[Int(first.topic)].bytes.count + 64
-        let count = min(request.batch.messages.count - request.start, request.countMax)
-        return ByteBufferAllocator().buffer(capacity: max(each, min(each * count, request.bytesMax + each)))
+    private func buffer(for request: ChunkRequest, _ count: Int) -> ByteBuffer {
+        guard request.start < count else { return ByteBuffer() }
+        let first = request.selection.message(request.start, in: request.batch)
+        let topic = request.batch.topics[Int(first.topic)].bytes.count
+        let each = Int(first.payload.length + first.headers.length) + topic + 64
+        let left = min(count - request.start, request.countMax)
+        return ByteBufferAllocator().buffer(capacity: max(each, min(each * left, request.bytesMax + each)))
     }
 
     mutating func write(

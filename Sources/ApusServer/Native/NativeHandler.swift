@@ -4,6 +4,7 @@
 package import ApusBroker
 internal import ApusModel
 internal import ApusWire
+internal import DequeModule
 package import Logging
 package import NIOCore
 
@@ -28,9 +29,7 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     let shared: NativeDoor
-    private var reader: FrameReader
-    private var builder: SubmissionBuilder
-    var session: NativeSession
+    private var inbound: Inbound
     var answers = PendingAnswers()
     private(set) var id = ConnectionID(hub: 0, number: 0)
     private var context: ChannelHandlerContext?
@@ -38,8 +37,7 @@ package final class NativeHandler: ChannelInboundHandler {
     private var pauses: Pause = []
     private var uncommittedBytes = 0
     /// Of each submission in flight: how many answers it owes, and the id of its last message.
-    private var inFlight: [(answers: UInt64, lastID: UInt64?)] = []
-    private var inFlightHead = 0
+    private var inFlight: Deque<(answers: UInt64, lastID: UInt64?)> = []
 
     /// Small frames of this turn, written together.
     var out = ByteBuffer()
@@ -54,7 +52,9 @@ package final class NativeHandler: ChannelInboundHandler {
     /// What is to be said last.
     private var farewell: Frame?
     private var isLingering = false
+    private var hasSaidFarewell = false
     private var isInputClosed = false
+    private var closing: Scheduled<Void>?
     private var timer: NIOScheduledCallback?
     private var timerTarget: TimerTarget?
     private var timerDeadline: NIODeadline?
@@ -69,12 +69,22 @@ package final class NativeHandler: ChannelInboundHandler {
     package init(door: NativeDoor, now: NIODeadline, logger: Logger) {
         shared = door
         let limits = door.limits
-        reader = FrameReader(
-            bounds: .init(headerBytesMax: limits.headerBytesMax, contentBytesMax: limits.messageBytesMax))
-        builder = SubmissionBuilder(interner: door.interner, limits: limits, defaultTopic: door.defaultTopic)
-        session = NativeSession(limits: limits, log: door.log, clientID: door.makeClientID(), now: now)
+        inbound = Inbound(
+            reader: FrameReader(
+                bounds: .init(headerBytesMax: limits.headerBytesMax, contentBytesMax: limits.messageBytesMax)),
+            builder: SubmissionBuilder(interner: door.interner, limits: limits, defaultTopic: door.defaultTopic),
+            session: NativeSession(limits: limits, log: door.log, clientID: door.makeClientID(), now: now))
         names = NameRate(perSecond: limits.newNamesPerSecond, now: now)
         self.logger = logger
+    }
+
+    var session: NativeSession {
+        _read { yield inbound.session }
+        _modify { yield &inbound.session }
+    }
+
+    private var reader: FrameReader {
+        _read { yield inbound.reader }
     }
 
     // MARK: Channel events
@@ -85,6 +95,7 @@ package final class NativeHandler: ChannelInboundHandler {
         logger[metadataKey: "connection"] = "\(id.hub).\(id.number)"
         logger.info(
             "connected", metadata: ["peer": "\(context.remoteAddress.map(String.init(describing:)) ?? "local")"])
+        armTimer()
         context.read()
         context.fireChannelActive()
     }
@@ -97,6 +108,7 @@ package final class NativeHandler: ChannelInboundHandler {
         timer?.cancel()
         timer = nil
         timerTarget = nil
+        closing?.cancel()
         shared.hub.remove(id)
         shared.released(self, bytes: heldBytes)
         heldBytes = 0
@@ -115,7 +127,7 @@ package final class NativeHandler: ChannelInboundHandler {
         guard !session.isFinishing else { return }
         isInsideRead = true
         session.receivedBytes(now: .now())
-        reader.append(unwrapInboundIn(data))
+        inbound.reader.append(unwrapInboundIn(data))
         process()
     }
 
@@ -153,58 +165,66 @@ package final class NativeHandler: ChannelInboundHandler {
         guard !isProcessing else { return }
         isProcessing = true
         defer { isProcessing = false }
+        let bytesBefore = reader.bytesLeft
         do throws(ApusError) {
-            while pauses.isEmpty, !session.isFinishing, let frame = try reader.next() {
-                session.completedFrame()
-                if way == nil { way = reader.way }
-                if case .publish(let publish) = frame {
-                    received(publish)
+            while pauses.isEmpty, !session.isFinishing {
+                let stop = try inbound.takePublishes(id)
+                answers.accepted(withoutID: inbound.takeAcceptedWithoutID())
+                if case .other = stop {
+                    guard let frame = try inbound.reader.next() else { break }
+                    received(frame)
                 } else {
-                    perform(session.received(frame))
+                    stopped(stop)
                 }
             }
         } catch {
             finish(session.fail(error))
         }
+        if reader.bytesLeft < bytesBefore {
+            session.completedFrame()
+            if way == nil { way = reader.way }
+        }
     }
 
-    private func received(_ publish: Publish) {
-        switch session.receivedPublish(id: publish.id, hasID: publish.hasID) {
+    /// Anything but a compact publish.
+    private func received(_ frame: Frame) {
+        if way == nil { way = reader.way }
+        guard case .publish(let publish) = frame else { return perform(session.received(frame)) }
+        if let stop = inbound.take(publish, id) {
+            stopped(stop)
+        } else {
+            answers.accepted(withoutID: inbound.takeAcceptedWithoutID())
+        }
+    }
+
+    private func stopped(_ stop: Inbound.Stop) {
+        switch stop {
+        case .other: break
         case .finish(let frame): finish(frame)
-        case .accept:
-            do throws(ApusError) {
-                try builder.add(
-                    publish, connection: id, publisher: session.publisher,
-                    expectedBytes: publish.content.readableBytes + reader.bytesLeft)
-                if !publish.hasID, publish.level != .none { answers.acceptedOneWithoutID() }
-            } catch {
-                refuse(publish, error)
+        case .refused(let reply, let isAnswered):
+            shared.gauges.refused(reply.error.code)
+            if isAnswered {
+                answers.add(reply, answersAccepted: 0)
+            } else {
+                logger.debug("refused", metadata: ["error": "\(reply.error)"])
             }
         }
-    }
-
-    private func refuse(_ publish: Publish, _ error: ApusError) {
-        shared.gauges.refused(error.code)
-        guard publish.level != .none else {
-            logger.debug("refused", metadata: ["error": "\(error)"])
-            return
-        }
-        answers.add(ErrorReply(error, id: publish.hasID ? publish.id : nil, count: 1), answersAccepted: 0)
     }
 
     /// Sends the turn's publishes off, and everything that was answered in the turn.
     private func endTurn() {
         submit()
-        reader.settle()
+        inbound.reader.settle()
         updateHeldBytes()
         flush()
         session.turnEnded(isInsideFrame: reader.isInsideFrame, isReading: pauses.isEmpty, now: .now())
         armTimer()
+        finishIfCutOff()
         finishIfNothingIsOwed()
     }
 
     private func submit() {
-        guard let submission = builder.take() else { return }
+        guard let submission = inbound.builder.take() else { return }
         let owed = submission.messages.count { $0.level != .none }
         let lastID = submission.messages.last { $0.level != .none && $0.hasID }?.id
         inFlight.append((UInt64(owed), lastID))
@@ -214,7 +234,7 @@ package final class NativeHandler: ChannelInboundHandler {
         let hasRoom = shared.intake.add(
             .publish(submission), bytes: bytes, rows: submission.messages.count, hub: id.hub)
         if !hasRoom, pauses.insert(.intake).inserted { shared.hub.pause(self) }
-        if let wait = names.spend(builder.takeNewNames(), now: .now()) { pause(for: wait) }
+        if let wait = names.spend(inbound.builder.takeNewNames(), now: .now()) { pause(for: wait) }
     }
 
     private func readMore() {
@@ -240,6 +260,8 @@ package final class NativeHandler: ChannelInboundHandler {
     private func perform(_ action: NativeSession.Action) {
         switch action {
         case .nothing: break
+        // A publish that could not be read is answered in its place, like one that was refused.
+        case .reply(.error(let refused)) where refused.count > 0: answers.add(refused, answersAccepted: 0)
         case .reply(let frame): reply(frame)
         case .openPublisher(let name, let user):
             pauses.insert(.opening)
@@ -253,7 +275,18 @@ package final class NativeHandler: ChannelInboundHandler {
         case .cancelQuery(let number):
             queries.removeValue(forKey: number)?.cancel()
             reply(.end(QueryEnd(query: number, reason: "cancelled")))
+        case .checkPeer: checkPeer()
         case .finish(let frame): finish(frame)
+        }
+    }
+
+    private func checkPeer() {
+        guard let channel = context?.channel else { return }
+        let bound = NIOLoopBound(self, eventLoop: shared.loop)
+        PeerWatch.isDead(channel, timeoutSeconds: shared.limits.peerTimeoutSeconds) { isDead in
+            guard isDead else { return }
+            bound.value.logger.info("the peer's machine does not answer any more")
+            channel.close(promise: nil)
         }
     }
 
@@ -358,26 +391,14 @@ package final class NativeHandler: ChannelInboundHandler {
             return perform(session.openingFailed(error))
         case .refused(let error): refused(error)
         case .publish(let list):
-            let submission = takeInFlight()
-            for answer in list { add(answer, lastID: submission.lastID) }
+            inFlight.removeFirst()
+            for answer in list { add(answer) }
         }
         uncommittedBytes -= bytes
         if uncommittedBytes < shared.limits.publishWindowBytes / 2 { resume(.window) }
     }
 
-    private func takeInFlight() -> (answers: UInt64, lastID: UInt64?) {
-        guard inFlightHead < inFlight.count else { return (0, nil) }
-        defer {
-            inFlightHead += 1
-            if inFlightHead == inFlight.count {
-                inFlight.removeAll(keepingCapacity: true)
-                inFlightHead = 0
-            }
-        }
-        return inFlight[inFlightHead]
-    }
-
-    private func add(_ answer: PublishAnswer, lastID: UInt64?) {
+    private func add(_ answer: PublishAnswer) {
         switch answer {
         case .published(let run): answers.add(run)
         case .refused(let id, let error):
@@ -387,7 +408,7 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     private func refused(_ error: ApusError) {
-        let submission = takeInFlight()
+        let submission = inFlight.removeFirst()
         shared.gauges.refused(error.code)
         // What is queued behind a refusal that may pass is refused too: recorded ids stay a prefix.
         let endsPublishing = error.isFatal || (session.publisher != nil && error.mayPassLater)
@@ -406,7 +427,13 @@ package final class NativeHandler: ChannelInboundHandler {
     // MARK: Ending
 
     private func finish(_ frame: Frame) {
-        if farewell == nil { farewell = frame }
+        if farewell == nil {
+            farewell = frame
+            // A peer that does not take what is owed to it is not waited for without end.
+            if let channel = context?.channel {
+                closeLater(in: .seconds(Int64(shared.limits.peerTimeoutSeconds)), channel)
+            }
+        }
         if case .error(let reply) = frame { shared.gauges.refused(reply.error.code) }
         finishIfNothingIsOwed()
     }
@@ -422,24 +449,30 @@ package final class NativeHandler: ChannelInboundHandler {
     private func inputClosed() {
         isInputClosed = true
         if isLingering {
-            context?.close(promise: nil)
+            // Unless the last words are still on their way.
+            if hasSaidFarewell { context?.close(promise: nil) }
             return
-        }
-        if reader.isInsideFrame, !session.isFinishing {
-            finish(session.fail(ApusError(.malformedFrame, "the stream ends inside a frame")))
         }
         session.inputClosed(now: .now())
         armTimer()
+        finishIfCutOff()
         finishIfNothingIsOwed()
     }
 
+    /// A frame that the peer's end has cut off. While there is a reason to wait, whole ones may still lie there: the
+    /// end is seen although the connection is not read.
+    private func finishIfCutOff() {
+        guard isInputClosed, pauses.isEmpty, reader.isInsideFrame, !session.isFinishing else { return }
+        finish(session.fail(ApusError(.malformedFrame, "the stream ends inside a frame")))
+    }
+
     private var owesNothing: Bool {
-        inFlightHead == inFlight.count && builder.isEmpty && answers.isEmpty && replies.readableBytes == 0
+        inFlight.isEmpty && inbound.builder.isEmpty && answers.isEmpty && replies.readableBytes == 0
     }
 
     private func finishIfNothingIsOwed() {
         guard let context, !isLingering, owesNothing, !isInsideRead else { return }
-        if farewell == nil, isInputClosed, !session.hasSubscriptions {
+        if farewell == nil, isInputClosed, pauses.isEmpty, !session.hasSubscriptions {
             _ = session.stop()
             farewell = .goodbye(reason: nil)
         }
@@ -448,23 +481,37 @@ package final class NativeHandler: ChannelInboundHandler {
         for subscription in subscriptions.values { shared.hub.unsubscribe(subscription) }
         subscriptions = [:]
         FrameWriter.write(farewell, way ?? .json, into: &out)
-        writeOut(context)
-        context.flush()
         linger(context)
     }
 
     /// Closing at once would reset the connection while the peer still sends, and the reset would eat the last words:
     /// the sending side is shut down, and what comes is read and dropped until the peer closes, for a bounded time.
+    /// Before that the peer takes what is still on its way to it: as long as `peer-timeout`.
     private func linger(_ context: ChannelHandlerContext) {
-        let channel = context.channel
-        channel.close(mode: .output, promise: nil)
+        closeLater(in: .seconds(Int64(shared.limits.peerTimeoutSeconds)), context.channel)
+        let written = context.eventLoop.makePromise(of: Void.self)
+        let bound = NIOLoopBound(self, eventLoop: shared.loop)
+        written.futureResult.whenComplete { _ in bound.value.saidFarewell() }
+        context.writeAndFlush(wrapOutboundOut(out), promise: written)
+        out = ByteBuffer()
+        pauses = []
+        if !isInputClosed { context.read() }
+    }
+
+    private func saidFarewell() {
+        guard let context else { return }
+        hasSaidFarewell = true
         if isInputClosed {
-            channel.close(promise: nil)
+            context.channel.close(promise: nil)
         } else {
-            channel.eventLoop.scheduleTask(in: NativeHandler.lingerTime) { channel.close(promise: nil) }
-            pauses = []
-            context.read()
+            closeLater(in: NativeHandler.lingerTime, context.channel)
+            context.channel.close(mode: .output, promise: nil)
         }
+    }
+
+    private func closeLater(in time: TimeAmount, _ channel: any Channel) {
+        closing?.cancel()
+        closing = channel.eventLoop.scheduleTask(in: time) { channel.close(promise: nil) }
     }
 
     private static let lingerTime = TimeAmount.seconds(2)
@@ -489,12 +536,13 @@ package final class NativeHandler: ChannelInboundHandler {
                 ApusError(
                     .receiveBudget, "the budget for incomplete frames is spent, and this connection holds most of it",
                     hint: "Send large messages one after the other, or raise receive-bytes at the broker.")))
-        reader = FrameReader(bounds: .init(headerBytesMax: 0, contentBytesMax: 0))
+        inbound.reader = FrameReader(bounds: .init(headerBytesMax: 0, contentBytesMax: 0))
         heldBytes = 0
     }
 
     private func armTimer() {
-        guard let context, let deadline = session.deadline else { return }
+        guard let context else { return }
+        let deadline = session.deadline
         if let timerDeadline, timerDeadline <= deadline { return }
         timer?.cancel()
         timerDeadline = deadline

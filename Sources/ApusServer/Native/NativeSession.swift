@@ -18,6 +18,8 @@ package struct NativeSession {
         case credit(Credit)
         case query(Query)
         case cancelQuery(UInt32)
+        /// Ask the kernel whether the peer's machine still answers.
+        case checkPeer
         /// Read nothing more; give what is owed, then send this and close.
         case finish(Frame)
     }
@@ -52,6 +54,7 @@ package struct NativeSession {
     private var isInputClosed = false
     private var isReading = true
     private var lastPing: NIODeadline
+    private var lastPeerCheck: NIODeadline
 
     /// - Parameters:
     ///   - log: the log's random id, for `welcome`.
@@ -62,6 +65,7 @@ package struct NativeSession {
         madeUpClientID = clientID
         lastReceived = now
         lastPing = now
+        lastPeerCheck = now
     }
 
     package var isFinishing: Bool {
@@ -297,23 +301,32 @@ package struct NativeSession {
     }
 
     /// When to call ``passed(now:)`` at the latest.
-    package var deadline: NIODeadline? {
-        guard !isFinishing else { return nil }
-        // A half-closed peer cannot ping, so the broker does: a dead one answers with a reset.
-        if isInputClosed { return lastPing + .seconds(Int64(limits.keepAliveSeconds)) }
-        guard isReading else { return nil }
-        let silence = keepAlive.map { lastReceived + .nanoseconds($0.nanoseconds * 3 / 2) }
-        let frame = frameBegan.map { $0 + .seconds(Int64(limits.frameTimeoutSeconds)) }
-        return [silence, frame].compactMap { $0 }.min()
+    package var deadline: NIODeadline {
+        var deadline = peerCheckDeadline
+        if isFinishing { return deadline }
+        if isInputClosed { return min(deadline, pingDeadline) }
+        guard isReading else { return deadline }
+        if let keepAlive { deadline = min(deadline, lastReceived + .nanoseconds(keepAlive.nanoseconds * 3 / 2)) }
+        if let frameDeadline { deadline = min(deadline, frameDeadline) }
+        return deadline
     }
 
+    private var peerCheckDeadline: NIODeadline { lastPeerCheck + .seconds(Int64(limits.peerTimeoutSeconds)) }
+    /// A half-closed peer cannot ping, so the broker does: a dead one answers with a reset.
+    private var pingDeadline: NIODeadline { lastPing + .seconds(Int64(limits.keepAliveSeconds)) }
+    private var frameDeadline: NIODeadline? { frameBegan.map { $0 + .seconds(Int64(limits.frameTimeoutSeconds)) } }
+
     package mutating func passed(now: NIODeadline) -> Action {
-        guard let deadline, deadline <= now else { return .nothing }
+        guard deadline <= now else { return .nothing }
+        if peerCheckDeadline <= now {
+            lastPeerCheck = now
+            return .checkPeer
+        }
         if isInputClosed {
             lastPing = now
             return .reply(.ping)
         }
-        if let frameBegan, frameBegan + .seconds(Int64(limits.frameTimeoutSeconds)) <= now {
+        if let frameDeadline, frameDeadline <= now {
             return .finish(
                 finishing(
                     .fatal(

@@ -4,6 +4,7 @@
 internal import ApusBroker
 internal import ApusModel
 internal import ApusWire
+internal import DequeModule
 
 /// What is owed to one publisher, in order.
 struct PendingAnswers {
@@ -12,21 +13,20 @@ struct PendingAnswers {
         case refused(ErrorReply)
     }
 
-    private var answers: [Answer] = []
-    private var head = 0
+    private var answers: Deque<Answer> = []
     /// Publishes without an id that were accepted, and those answered: their answers come in order, so an error for
     /// one that was refused at once waits until all before it are answered.
     private var acceptedWithoutID: UInt64 = 0
     private var answeredWithoutID: UInt64 = 0
-    private var deferred: [(behind: UInt64, reply: ErrorReply)] = []
+    private var deferred: Deque<(behind: UInt64, reply: ErrorReply)> = []
 
     init() {}
 
-    var isEmpty: Bool { head == answers.count && deferred.isEmpty }
-    var count: Int { answers.count - head + deferred.count }
+    var isEmpty: Bool { answers.isEmpty && deferred.isEmpty }
+    var count: Int { answers.count + deferred.count }
 
-    /// A publish without an id was accepted and will be answered.
-    mutating func acceptedOneWithoutID() { acceptedWithoutID += 1 }
+    /// So many publishes without an id were accepted and will be answered.
+    mutating func accepted(withoutID count: UInt64) { acceptedWithoutID += count }
 
     mutating func add(_ run: PublishedRun) {
         guard run.lastID == nil else { return append(run) }
@@ -55,11 +55,16 @@ struct PendingAnswers {
     /// - Parameter count: how many accepted publishes it answers; 0 for one that was refused at once.
     mutating func add(_ reply: ErrorReply, answersAccepted count: UInt64) {
         guard reply.id == nil else { return answers.append(.refused(reply)) }
-        if count == 0 {
-            deferred.append((acceptedWithoutID, reply))
-        } else {
-            answers.append(.refused(reply))
-            answeredWithoutID += count
+        if count == 0 { deferred.append((acceptedWithoutID, reply)) }
+        // As in a run, deferred errors may belong into the middle.
+        var rest = count
+        while rest > 0 {
+            var part = reply
+            part.count = min(rest, deferred.first.map { $0.behind - answeredWithoutID } ?? rest)
+            answers.append(.refused(part))
+            answeredWithoutID += part.count
+            rest -= part.count
+            releaseDeferred()
         }
         releaseDeferred()
     }
@@ -72,7 +77,7 @@ struct PendingAnswers {
     }
 
     private mutating func append(_ run: PublishedRun) {
-        if head < answers.count, case .run(var last) = answers[answers.count - 1], last.merge(run) {
+        if case .run(var last)? = answers.last, last.merge(run) {
             answers[answers.count - 1] = .run(last)
         } else {
             answers.append(.run(run))
@@ -81,13 +86,8 @@ struct PendingAnswers {
 
     /// The next answer, as a frame.
     mutating func next() -> Frame? {
-        guard head < answers.count else {
-            answers.removeAll(keepingCapacity: answers.count <= 64)
-            head = 0
-            return nil
-        }
-        defer { head += 1 }
-        switch answers[head] {
+        switch answers.popFirst() {
+        case nil: return nil
         case .run(let run):
             return .published(
                 Published(

@@ -6,6 +6,14 @@ internal import ApusModel
 internal import ApusWire
 internal import NIOCore
 
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+
 /// Collects the publishes of one read turn of one connection.
 struct SubmissionBuilder {
     /// What a message's texts may have together, written as JSON: a subscriber that speaks JSON must get a header of
@@ -83,7 +91,7 @@ struct SubmissionBuilder {
         let last = lastTopic?.topic
         let interner = interner
         let topic = try publish.fields.withBytes(publish.text.topic) { bytes throws(ApusError) in
-            if let last, bytes.count == last.bytes.count, bytes.elementsEqual(last.bytes) { return last }
+            if let last, bytes.holds(last.bytes) { return last }
             return try interner.topic(bytes)
         }
         guard !topic.isReserved else {
@@ -199,5 +207,13 @@ extension ByteBuffer {
             }
         }
         return try result.get()
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// Whether these are the same bytes. (`elementsEqual` compares one by one.)
+    func holds(_ bytes: [UInt8]) -> Bool {
+        guard count == bytes.count, let baseAddress else { return count == bytes.count }
+        return bytes.withUnsafeBytes { other in other.baseAddress.map { memcmp(baseAddress, $0, count) == 0 } ?? true }
     }
 }

@@ -75,6 +75,14 @@ struct PayloadCursor {
         self.source = source
     }
 
+    /// Whether ``next(countMax:)`` would not have to wait.
+    var hasMoreAtHand: Bool {
+        switch source {
+        case .items(let items, let repeats): index < items.count * repeats
+        case .records(let reader): reader.hasMoreAtHand
+        }
+    }
+
     /// - Returns: at least one payload; empty at the end.
     mutating func next(countMax: Int) throws(ApusError) -> [RawPayload] {
         switch source {

@@ -3,7 +3,12 @@ internal import ApusModel
 internal import NIOCore
 
 /// Publishes everything that a source has, in order, and tells what became of it.
+///
+/// Where receipts are wanted, or a pace, it waits for each batch. Else batches follow one another without waiting, and
+/// it waits when `unansweredBytesMax` have gathered, and whenever nothing more is at hand: a refusal is told soon.
 struct PublishRun {
+    private static let unansweredBytesMax = 8 << 20
+
     private let client: ApusClient
     private let maker: MessageMaker
     private let receipts: ReceiptPrinter
@@ -11,6 +16,8 @@ struct PublishRun {
     private var progress: ProgressBar
     private var acknowledged = 0
     private var failed = 0
+    private var unansweredCount = 0
+    private var unansweredBytes = 0
 
     init(
         client: ApusClient, maker: MessageMaker, rate: PublishRate?, receipts: ReceiptPrinter, progress: ProgressBar
@@ -28,9 +35,9 @@ struct PublishRun {
             while !Interrupts.isRequested {
                 let payloads = try cursor.next(countMax: try await room())
                 if payloads.isEmpty { break }
-                try await publish(payloads)
+                try await publish(payloads, isLast: !cursor.hasMoreAtHand)
             }
-            try await client.flush()
+            try await settle()
             return await finish(nil)
         } catch let error as ApusError {
             return await finish(error)
@@ -50,7 +57,7 @@ struct PublishRun {
         }
     }
 
-    private mutating func publish(_ payloads: [RawPayload]) async throws(ApusError) {
+    private mutating func publish(_ payloads: [RawPayload], isLast: Bool) async throws(ApusError) {
         var messages: [OutgoingMessage] = []
         messages.reserveCapacity(payloads.count)
         var refused: ApusError?
@@ -62,26 +69,75 @@ struct PublishRun {
                 break
             }
         }
-        if !messages.isEmpty { try await publish(messages, payloadBytes: payloads) }
+        let bytes = payloads.prefix(messages.count).reduce(0) { $0 + $1.count }
+        if !messages.isEmpty {
+            if receipts.isWanted || pacer != nil {
+                try await publish(messages, bytes: bytes)
+            } else {
+                try await enqueue(messages, bytes: bytes)
+                if isLast || refused != nil || unansweredBytes >= Self.unansweredBytesMax { try await settle() }
+            }
+        }
         if let refused {
             failed += 1
             throw refused
         }
     }
 
-    private mutating func publish(
-        _ messages: [OutgoingMessage], payloadBytes payloads: [RawPayload]
-    ) async throws(ApusError) {
+    private mutating func publish(_ messages: [OutgoingMessage], bytes: Int) async throws(ApusError) {
         do {
-            let answers = try await client.publish(messages)
+            let answers = try await uninterrupted { client async throws(ApusError) in try await client.publish(messages)
+            }
             acknowledged += messages.count
             pacer?.sent(messages.count)
             receipts.print(answers)
-            progress.advance(by: payloads.prefix(messages.count).reduce(0) { $0 + $1.count })
+            progress.advance(by: bytes)
         } catch {
             failed += messages.count
             throw error
         }
+    }
+
+    private mutating func enqueue(_ messages: [OutgoingMessage], bytes: Int) async throws(ApusError) {
+        unansweredCount += messages.count
+        unansweredBytes += bytes
+        do {
+            try await uninterrupted { client async throws(ApusError) in try await client.enqueue(messages) }
+        } catch {
+            failed += unansweredCount
+            throw error
+        }
+    }
+
+    /// Waits for the answers to everything that was enqueued.
+    private mutating func settle() async throws(ApusError) {
+        guard unansweredCount > 0 else { return }
+        let (count, bytes) = (unansweredCount, unansweredBytes)
+        unansweredCount = 0
+        unansweredBytes = 0
+        do {
+            try await uninterrupted { client async throws(ApusError) in try await client.flush() }
+            acknowledged += count
+            progress.advance(by: bytes)
+        } catch {
+            failed += count
+            throw error
+        }
+    }
+
+    /// An interrupt does not cut off what is on its way: it ends the run behind it.
+    private func uninterrupted<T: Sendable>(
+        _ work: @escaping @Sendable (ApusClient) async throws(ApusError) -> T
+    ) async throws(ApusError) -> T {
+        let client = client
+        let task = Task { () async -> Result<T, ApusError> in
+            do throws(ApusError) {
+                return .success(try await work(client))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try await task.value.get()
     }
 
     private mutating func finish(_ error: ApusError?) async -> ExitStatus {
@@ -100,6 +156,8 @@ struct PublishRun {
     }
 
     private var counts: String {
-        "\(acknowledged) \(acknowledged == 1 ? "message" : "messages") acknowledged, \(failed) not; then it ended"
+        let done = "\(acknowledged) \(acknowledged == 1 ? "message" : "messages") acknowledged"
+        // A batch fails with its first refusal; what became of its other messages is not said.
+        return failed > 1 ? "\(done); of the next \(failed), some may be recorded" : "\(done), the next one not"
     }
 }

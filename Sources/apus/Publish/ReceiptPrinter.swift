@@ -14,15 +14,17 @@ struct ReceiptPrinter {
         self.topic = topic
     }
 
+    var isWanted: Bool { form != .none }
+
     func print(_ receipts: [Receipt]) {
         guard form != .none else { return }
-        output.write { out in
-            for receipt in receipts {
-                if form == .json {
-                    Self.appendJSON(receipt, topic, to: &out)
-                } else {
-                    Self.appendText(receipt, to: &out)
-                }
+        if form == .json {
+            output.writeJSON { out in
+                for receipt in receipts { Self.appendJSON(receipt, topic, to: &out) }
+            }
+        } else {
+            output.write { out in
+                for receipt in receipts { Self.appendText(receipt, to: &out) }
             }
         }
     }

@@ -63,6 +63,9 @@ final class RecordReader {
         splitter = RecordSplitter(separator: separator)
     }
 
+    /// Whether there is more to read, or the end. What a full batch left over is found by the next read too.
+    var hasMoreAtHand: Bool { isAtEnd || FileIO.isReadable(STDIN_FILENO) }
+
     /// Waits for a record, then takes what else is at hand.
     ///
     /// - Returns: empty at the end, and after an interrupt.

@@ -104,8 +104,8 @@ enum TextEncoder {
     static func encode(_ text: [UInt8], to charset: String, byteOrder: String?) throws(ApusError) -> [UInt8] {
         guard let valid = String(validating: text, as: UTF8.self) else {
             throw ApusError(
-                .invalidEncoding, "the text is not UTF-8, so it cannot be written in \(charset)",
-                hint: "Bytes that are in \(charset) already go in with -f, which declares and does not convert.")
+                .invalidEncoding, "the text is not well-formed UTF-8, so it cannot be written in \(charset)",
+                hint: "Bytes go in with -f or as the whole of standard input: declared, not converted.")
         }
         if charset == "utf-8" { return text }
         let (name, mark) = resolve(charset, byteOrder: byteOrder)

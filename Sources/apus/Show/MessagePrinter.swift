@@ -29,6 +29,10 @@ struct MessagePrinter {
 
     mutating func print(_ message: Message) {
         var flaw: MessageText.Flaw?
+        if style == .json {
+            output.writeJSON { json.append(message, to: &$0) }
+            return
+        }
         output.write { flaw = append(message, to: &$0) }
         // On a terminal it stands beside the text.
         guard let flaw, !text.isTerminal, !hasToldFlaw else { return }

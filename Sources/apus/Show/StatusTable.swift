@@ -2,7 +2,7 @@ internal import ApusModel
 
 /// A JSON object for people: names and values, an object in it as a section, an array of objects as a table.
 ///
-/// It knows no field by name, so that it shows what a newer broker has to say.
+/// It knows no field by name but the limits' units, so that it shows what a newer broker has to say.
 enum StatusTable {
     static func append(_ status: JSON, to out: inout [UInt8]) {
         guard case .object(let members) = status else {
@@ -13,6 +13,7 @@ enum StatusTable {
         for member in members where !isScalar(member.value) {
             out += "\n\(title(member.name))\n".utf8
             switch member.value {
+            case .object([]), .array([]): out += "  none\n".utf8
             case .object(let inner): appendScalars(inner.map(flattened), indent: "  ", to: &out)
             case .array(let items): appendRows(items, to: &out)
             default: break
@@ -47,7 +48,6 @@ enum StatusTable {
             for member in members where !names.contains(member.name) { names.append(member.name) }
         }
         guard !names.isEmpty else {
-            out += items.isEmpty ? "  none\n".utf8 : "".utf8
             for item in items { out += "  \(text(item, name: ""))\n".utf8 }
             return
         }
@@ -58,14 +58,22 @@ enum StatusTable {
         table.finish(to: &out)
     }
 
+    private static func number(_ value: Int, unit: String) -> String {
+        if unit == "bytes" { return value < 1_024 ? "\(value) B" : "\(ByteCount.text(value)) (\(value))" }
+        return unit.isEmpty ? "\(value)" : "\(value) \(unit)"
+    }
+
+    /// Of the limits.
+    private static let units = Dictionary(Limits.table.map { ($0.name, $0.unit) }) { first, _ in first }
+
     private static func title(_ name: String) -> String { TerminalText.escaped(name).uppercased() }
 
     private static func text(_ value: JSON, name: String) -> String {
         switch value {
         case .null: "-"
         case .bool(let value): value ? "yes" : "no"
-        case .integer(let value) where name.hasSuffix("bytes") && value >= 1_024:
-            "\(ByteCount.text(Int(value))) (\(value))"
+        case .integer(let value):
+            number(Int(value), unit: units[name] ?? (name.hasSuffix("bytes") ? "bytes" : ""))
         case .string(let value): TerminalText.escaped(value)
         default: TerminalText.escaped(value.text)
         }

@@ -71,7 +71,9 @@ struct Table {
             case .right: out += padding + Array(text.utf8)
             case .left: out += Array(text.utf8) + (isLast ? [] : padding)
             }
-            out += isLast ? [0x0A] : [UInt8](repeating: 0x20, count: Table.gap)
+            if !isLast { out += [UInt8](repeating: 0x20, count: Table.gap) }
         }
+        while out.last == 0x20 { out.removeLast() }
+        out.append(0x0A)
     }
 }

@@ -28,6 +28,30 @@ enum TerminalText {
         return String(decoding: out, as: UTF8.self)
     }
 
+    /// JSON on a terminal: what could garble it stands escaped in its strings, which says the same.
+    static func json(_ line: [UInt8]) -> [UInt8] {
+        guard line.contains(where: { $0 >= 0x80 }) else { return line }
+        var out: [UInt8] = []
+        out.reserveCapacity(line.count)
+        for scalar in String(decoding: line, as: UTF8.self).unicodeScalars {
+            if isHidden(scalar) {
+                let hex = String(scalar.value, radix: 16)
+                out += "\\u\(String(repeating: "0", count: 4 - hex.count))\(hex)".utf8
+            } else {
+                out += String(scalar).utf8
+            }
+        }
+        return out
+    }
+
+    /// C1 controls, and what turns the reading order or breaks lines.
+    private static func isHidden(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0x80..<0xA0, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069: true
+        default: false
+        }
+    }
+
     private static func append(_ scalar: Unicode.Scalar, to out: inout [UInt8], newlines: Newlines) {
         switch scalar.value {
         case 0x09, 0x0A:
@@ -40,8 +64,7 @@ enum TerminalText {
         case 0..<0x20, 0x7F:
             let hex = String(scalar.value, radix: 16)
             out += "\\x\(hex.count < 2 ? "0" : "")\(hex)".utf8
-        case 0x80..<0xA0, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069:
-            out += "\\u{\(String(scalar.value, radix: 16))}".utf8
+        case _ where isHidden(scalar): out += "\\u{\(String(scalar.value, radix: 16))}".utf8
         default: out += String(scalar).utf8
         }
     }

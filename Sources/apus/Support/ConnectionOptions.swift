@@ -28,6 +28,9 @@ struct ConnectionOptions: ParsableArguments, Sendable {
 
     var console: Console { Console(isQuiet: quiet, isVerbose: verbose) }
 
+    /// Whether somebody said which broker.
+    var namesServer: Bool { server != nil || getenv("APUS_SERVER").map { $0.pointee != 0 } ?? false }
+
     func endpoint() throws(ApusError) -> Endpoint {
         if let server { return server }
         guard let variable = getenv("APUS_SERVER") else { return .local }
@@ -41,11 +44,10 @@ struct ConnectionOptions: ParsableArguments, Sendable {
     }
 
     /// - Parameter publisher: a name that asks for deduplication.
-    /// - Parameter reconnects: whether the command outlives its connection.
-    func connect(publisher: String? = nil, reconnects: Bool) async throws -> ApusClient {
+    func connect(publisher: String? = nil, retry: Retry = .never) async throws -> ApusClient {
         var configuration = ClientConfiguration(endpoint: try endpoint())
         configuration.publisher = publisher
-        configuration.reconnects = reconnects
+        configuration.reconnects = retry != .never
         configuration.waitsForBroker = wait != nil
         configuration.logger = Logger(label: "apus") { _ in SwiftLogNoOpLogHandler() }
         let ready = configuration
@@ -53,34 +55,64 @@ struct ConnectionOptions: ParsableArguments, Sendable {
         let client = try await Deadline.run(
             seconds: wait?.seconds,
             orThrow: ApusError(
-                .unavailable, "no broker at \(ready.endpoint) within \(wait?.description ?? "") seconds",
+                .unavailable, "no broker at \(ready.endpoint) within \(wait?.description ?? "") s",
                 hint: "Is it running? apus serve starts one.")
         ) {
             try await ApusClient.connect(ready)
         }
         console.detail("connected to \(ready.endpoint)")
-        tellStates(of: client)
+        if retry != .never { watch(client, givesUpAfter: retry.seconds(wait)) }
         return client
     }
 
-    /// Tells when the connection is lost and when it is back.
-    private func tellStates(of client: ApusClient) {
-        guard !quiet else { return }
+    /// Tells when the connection is lost and when it is back; ends the client when that takes too long.
+    private func watch(_ client: ApusClient, givesUpAfter seconds: Double?) {
         let console = console
         Task.detached {
             var isLost = false
+            var patience: Task<Void, any Error>?
             for await state in client.states() {
                 switch state {
                 case .reconnecting(let attempt, let error):
-                    if !isLost { console.note("\(error.message); reconnecting") }
-                    if isLost { console.detail("attempt \(attempt): \(error.message)") }
+                    if isLost {
+                        console.detail("attempt \(attempt): \(error.message)")
+                        continue
+                    }
+                    console.note("\(error.message); reconnecting")
                     isLost = true
+                    guard let seconds else { continue }
+                    patience = Task {
+                        try await Task.sleep(nanoseconds: UInt64(seconds * 1e9))
+                        console.note("no connection for \(WaitTime.seconds(seconds)) s; giving up")
+                        _ = await client.close(timeoutMilliseconds: 0)
+                    }
                 case .connected:
                     if isLost { console.note("connected again") }
                     isLost = false
+                    patience?.cancel()
+                    patience = nil
                 case .connecting, .closed: break
                 }
             }
+            patience?.cancel()
+        }
+    }
+}
+
+/// Whether a command outlives its connection.
+enum Retry: Hashable, Sendable {
+    case never
+    /// For so many seconds, unless `--wait` says otherwise.
+    case `while`(seconds: Double)
+    case forever
+
+    /// - Returns: nil for as long as it takes.
+    func seconds(_ wait: WaitTime?) -> Double? {
+        switch (self, wait) {
+        case (.forever, _), (_, .forever): nil
+        case (_, .seconds(let seconds)): seconds
+        case (.while(let seconds), nil): seconds
+        case (.never, nil): 0
         }
     }
 }

@@ -45,6 +45,12 @@ enum FileIO {
         }
     }
 
+    /// Whether there is something to read, or the end, without waiting.
+    static func isReadable(_ descriptor: Int32) -> Bool {
+        var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return Glibc.poll(&poll, 1, 0) > 0
+    }
+
     static func open(_ path: String) throws(ApusError) -> OpenFile {
         let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw error("cannot open \(path)", errno: errno) }

@@ -10,8 +10,12 @@ enum HistorySource {
     case file(any LogQueries)
 
     static func open(file: String?, _ connection: ConnectionOptions) async throws -> HistorySource {
-        if let file { return .file(try Store.openReadOnly(path: file, limits: .defaults)) }
-        return .broker(try await connection.connect(reconnects: false))
+        if let file {
+            // Said here as for any other file of the command line.
+            _ = try FileIO.open(file)
+            return .file(try Store.openReadOnly(path: file, limits: .defaults))
+        }
+        return .broker(try await connection.connect())
     }
 
     /// Hands every row to `body`, until it returns false.

@@ -30,9 +30,10 @@ final class Output: Sendable {
     init(descriptor: Int32 = STDOUT_FILENO, whenClosed: ClosedPolicy = .exits) {
         self.descriptor = descriptor
         self.whenClosed = whenClosed
+        isTerminal = Terminal.isTerminal(descriptor)
     }
 
-    var isTerminal: Bool { Terminal.isTerminal(descriptor) }
+    let isTerminal: Bool
 
     func write(_ body: (inout [UInt8]) -> Void) {
         let schedules = state.withLockedValue { state in
@@ -50,6 +51,14 @@ final class Output: Sendable {
                 drain(&state)
             }
         }
+    }
+
+    /// A line or several of JSON.
+    func writeJSON(_ body: (inout [UInt8]) -> Void) {
+        guard isTerminal else { return write(body) }
+        var lines: [UInt8] = []
+        body(&lines)
+        write { $0 += TerminalText.json(lines) }
     }
 
     func flush() {

@@ -12,10 +12,7 @@ enum StartArgument {
         case "last-per-topic": return .lastPerTopic
         default: break
         }
-        if let seq = Seq(text) {
-            guard seq <= Seq.last else { throw ApusError(.usage, "\(text) is larger than any seq") }
-            return .seq(seq)
-        }
+        if Seq(text) != nil { return .seq(try SeqArgument.parse(text)) }
         guard let time = try? TimeArgument(text) else {
             throw ApusError(
                 .usage, "\"\(text)\" is no place to start from",
@@ -38,6 +35,18 @@ enum StartArgument {
             throw ApusError(.usage, "--from, --since and --last all say where to start", hint: "Give one of them.")
         }
         return given.first ?? .now
+    }
+}
+
+/// A message's number.
+enum SeqArgument {
+    /// - Throws: `usage`.
+    @Sendable
+    static func parse(_ text: String) throws(ApusError) -> Seq {
+        guard let seq = Seq(text), seq <= Seq.last else {
+            throw ApusError(.usage, "\"\(text)\" is no seq", hint: "It is a whole number up to \(Seq.last).")
+        }
+        return seq
     }
 }
 

@@ -1,0 +1,102 @@
+import ApusModel
+import Testing
+
+@testable import ApusBroker
+
+@Suite("Routing")
+struct RouterTests {
+    private static let names = ["a", "b", "", "$SYS", "longer"]
+
+    private static func randomTopic(_ random: inout SeededGenerator) -> String {
+        while true {
+            let levels = (0..<Int.random(in: 1...4, using: &random)).map { _ in
+                names.randomElement(using: &random) ?? ""
+            }
+            let topic = levels.joined(separator: "/")
+            if !topic.isEmpty { return topic }
+        }
+    }
+
+    private static func randomFilter(_ random: inout SeededGenerator) -> String {
+        var levels = randomTopic(&random).split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        for index in levels.indices where random.isTrue(30) { levels[index] = "+" }
+        if random.isTrue(30) { levels[levels.count - 1] = "#" }
+        return levels.joined(separator: "/")
+    }
+
+    /// The definition of matching, level by level, written for being read.
+    private static func matches(_ filter: ArraySlice<Substring>, _ topic: ArraySlice<Substring>) -> Bool {
+        guard let level = filter.first else { return topic.isEmpty }
+        if level == "#" { return true }
+        guard let name = topic.first, level == "+" || level == name else { return false }
+        return matches(filter.dropFirst(), topic.dropFirst())
+    }
+
+    private static func matches(_ filter: String, _ topic: String) -> Bool {
+        if topic.hasPrefix("$"), filter.hasPrefix("+") || filter.hasPrefix("#") { return false }
+        let filter = filter.split(separator: "/", omittingEmptySubsequences: false)
+        return matches(filter[...], topic.split(separator: "/", omittingEmptySubsequences: false)[...])
+    }
+
+    @Test("finds exactly the routes whose filters match, and leaves nothing of removed ones", arguments: [1, 2, 3, 4])
+    func findsWhatMatches(seed: UInt64) throws {
+        var random = SeededGenerator(seed)
+        var router = Router(cacheMax: 16)
+        var routes: [(route: Route, texts: [String])] = []
+        for step in 0..<400 {
+            if routes.count > 20 || (!routes.isEmpty && random.isTrue(40)) {
+                router.remove(routes.remove(at: Int.random(in: routes.indices, using: &random)).route)
+            } else {
+                let texts = (0..<Int.random(in: 1...4, using: &random)).map { _ in Self.randomFilter(&random) }
+                let set = FilterSet(try texts.map { (text) throws(ApusError) in try TopicFilter(text) })
+                let route = router.route(for: set)
+                if !routes.contains(where: { $0.route === route }) { routes.append((route, texts)) }
+            }
+            for _ in 0..<5 {
+                let name = Self.randomTopic(&random)
+                let topic = try Topic(name)
+                let found = router.matches(topic)
+                for (route, texts) in routes {
+                    let times = found.count { $0 === route }
+                    let expected = texts.contains { Self.matches($0, name) }
+                    // Not an #expect for each: a hundred thousand of them take half a minute.
+                    if times != (expected ? 1 : 0) || route.filters.matches(topic) != expected {
+                        Issue.record("step \(step): \(texts) on \(name)")
+                    }
+                }
+                if !found.allSatisfy({ found in routes.contains { $0.route === found } }) {
+                    Issue.record("step \(step): a route that was removed")
+                }
+            }
+        }
+        for route in routes { router.remove(route.route) }
+        #expect(router.isEmpty, "removed routes left something behind")
+    }
+
+    @Test("gives subscriptions with the same filters one route, in whatever order they name them")
+    func sharesRoutes() throws {
+        var router = Router(cacheMax: 16)
+        let route = router.route(for: try filters("a/+", "b"))
+        #expect(router.route(for: try filters("b", "a/+", "b")) === route)
+        #expect(router.route(for: try filters("b")) !== route)
+    }
+
+    @Test("does not remember what a topic matched once filters come or go")
+    func forgetsStaleMatches() throws {
+        var router = Router(cacheMax: 16)
+        let topic = try Topic("a/b")
+        #expect(router.matches(topic).isEmpty)
+        let route = router.route(for: try filters("a/#"))
+        #expect(router.matches(topic).count == 1)
+        router.remove(route)
+        #expect(router.matches(topic).isEmpty)
+    }
+
+    @Test("a filter at the root matches no topic that begins with a dollar sign, a named first level does")
+    func hidesReservedTopics() throws {
+        var router = Router(cacheMax: 16)
+        for text in ["#", "+/x", "+/#", "$SYS/#", "$SYS/+"] { _ = router.route(for: try filters(text)) }
+        let found = router.matches(try Topic("$SYS/x")).map { $0.filters.filters[0].text }
+        #expect(Set(found) == ["$SYS/#", "$SYS/+"])
+    }
+}

@@ -1,0 +1,177 @@
+import ApusBroker
+import ApusModel
+import ApusServer
+import ApusStore
+import ApusTesting
+import ApusWire
+import Foundation
+import Logging
+import NIOCore
+import Testing
+
+/// A broker on a free port of this machine.
+struct TestBroker {
+    let broker: Broker
+    let addresses: [SocketAddress]
+
+    func peer(
+        _ way: Way = .json, receiveBytes: Int32? = nil, sendBytes: Int32? = nil
+    ) throws -> ScriptedPeer {
+        try ScriptedPeer(addresses[0], way: way, receiveBytes: receiveBytes, sendBytes: sendBytes)
+    }
+
+    /// What `status` answers.
+    func status() throws -> JSON {
+        let peer = try peer()
+        try peer.send(.query(Query(query: 1, select: .status)))
+        guard case .row(let row)? = try peer.next() else { throw WaitedTooLong("a status row") }
+        return try JSONParser.parse(String(buffer: row.content))
+    }
+
+    /// Asks for the status until it is as wished.
+    func waitForStatus(_ name: String, _ isDone: (Int) -> Bool) throws {
+        let deadline = NIODeadline.now() + .seconds(Int64(patienceSeconds))
+        while NIODeadline.now() < deadline {
+            if case .integer(let value)? = try status()[name], isDone(Int(value)) { return }
+        }
+        throw WaitedTooLong("the status \(name)")
+    }
+}
+
+/// Runs `body` with a broker, and stops it in order.
+func withBroker(
+    _ store: any LogStore & LogQueries = MemoryStore(), limits change: (inout Limits) -> Void = { _ in },
+    configure: (inout Broker.Configuration) -> Void = { _ in }, _ body: (TestBroker) async throws -> Void
+) async throws {
+    var configuration = Broker.Configuration()
+    configuration.listen = [ListenAddress(host: "127.0.0.1", port: 0)]
+    configuration.eventLoops = 1
+    configuration.limits.drainSeconds = 2
+    configuration.logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    change(&configuration.limits)
+    configure(&configuration)
+    let broker = try Broker(store: store, configuration: configuration)
+    let outcome: Result<Void, any Error>
+    do {
+        try await body(TestBroker(broker: broker, addresses: try await broker.listen()))
+        outcome = .success(())
+    } catch {
+        outcome = .failure(error)
+    }
+    do { try await broker.stop() } catch { if case .success = outcome { throw error } }
+    try outcome.get()
+}
+
+/// A log in a folder of its own, gone with the test.
+final class TemporaryLog {
+    private let folder: URL
+    let path: String
+
+    init() throws {
+        folder = FileManager.default.temporaryDirectory.appendingPathComponent("apus-server-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        path = folder.appendingPathComponent("apus.db").path
+    }
+
+    deinit { try? FileManager.default.removeItem(at: folder) }
+
+    func open() throws -> Store {
+        try Store.open(path: path, limits: .defaults, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+}
+
+extension ScriptedPeer {
+    struct Unexpected: Error, CustomStringConvertible {
+        let description: String
+        init(_ frame: Frame?, instead what: String) {
+            description = "\(frame.map { "\($0)" } ?? "the end of the stream") instead of \(what)"
+        }
+    }
+
+    func hello(_ change: (inout Hello) -> Void = { _ in }) throws -> Welcome {
+        var hello = Hello()
+        change(&hello)
+        try send(.hello(hello))
+        let frame = try next("welcome")
+        guard case .welcome(let welcome)? = frame else { throw Unexpected(frame, instead: "welcome") }
+        return welcome
+    }
+
+    /// The next frame that is no `subscribed`, `caught-up` or `ping`.
+    func nextOwed(_ what: String) throws -> Frame? {
+        while true {
+            let frame = try next(what)
+            switch frame {
+            case .subscribed, .caughtUp, .ping: continue
+            default: return frame
+            }
+        }
+    }
+
+    func published() throws -> Published {
+        let frame = try nextOwed("published")
+        guard case .published(let published)? = frame else { throw Unexpected(frame, instead: "published") }
+        return published
+    }
+
+    /// Reads answers until `id` is answered; how many frames it took.
+    @discardableResult
+    func published(through id: UInt64) throws -> Int {
+        var frames = 0
+        repeat { frames += 1 } while try published().lastID != id
+        return frames
+    }
+
+    func message() throws -> (seq: Seq, topic: String, payload: String) {
+        let frame = try nextOwed("a message")
+        guard case .message(let envelope)? = frame else { throw Unexpected(frame, instead: "a message") }
+        let message = try envelope.message()
+        return (message.seq, message.topic, String(buffer: message.payload))
+    }
+
+    func messages(_ count: Int) throws -> [String] { try (0..<count).map { _ in try message().payload } }
+
+    func subscribed() throws {
+        let frame = try next("subscribed")
+        guard case .subscribed? = frame else { throw Unexpected(frame, instead: "subscribed") }
+    }
+
+    func error() throws -> ErrorReply {
+        let frame = try nextOwed("an error")
+        guard case .error(let reply)? = frame else { throw Unexpected(frame, instead: "an error") }
+        return reply
+    }
+
+    func code() throws -> ApusError.Code { try error().error.code }
+
+    func ping() throws {
+        try send(.ping)
+        let frame = try next("pong")
+        guard case .pong? = frame else { throw Unexpected(frame, instead: "pong") }
+    }
+
+    /// Everything up to the end of the stream, in short.
+    func rest() throws -> [String] {
+        var rest: [String] = []
+        while let frame = try next("the end") { rest.append(ScriptedPeer.text(frame)) }
+        return rest
+    }
+
+    /// In short: `published 3@12`, `error id-order`, `message 5 payload` …
+    static func text(_ frame: Frame) -> String {
+        switch frame {
+        case .published(let run): "published \(run.lastID.map { "\($0) " } ?? "")\(run.count)@\(run.lastSeq)"
+        case .error(let reply): "error \(reply.error.code.rawValue)"
+        case .message(let envelope): "message \(envelope.seq) \(String(buffer: envelope.content))"
+        case .subscribed(let number, let next): "subscribed \(number) from \(next)"
+        case .caughtUp(let number, let seq): "caught-up \(number) \(seq)"
+        case .end(let end): "end \(end.query) \(end.count) \(end.reason)"
+        case .row(let row): "row \(row.query) \(row.message?.seq ?? 0)"
+        case .goodbye: "goodbye"
+        case .pong: "pong"
+        case .ping: "ping"
+        case .welcome: "welcome"
+        default: "\(frame)"
+        }
+    }
+}
