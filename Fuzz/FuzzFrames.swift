@@ -23,10 +23,10 @@ public func fuzzMain(_ count: CInt, _ arguments: UnsafeMutablePointer<UnsafeMuta
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     let bytes = Array(UnsafeBufferPointer(start: start, count: count))
-    let whole = Reading(bytes, pieceBytes: max(1, bytes.count), settles: true)
+    let whole = Reading(bytes, pieceBytes: max(1, bytes.count), settles: true, isInPlace: false)
     // The cuts come from the input too, so that the fuzzer finds the ones that matter.
     let piece = 1 + Int(bytes.last ?? 0) % 37
-    let cut = Reading(bytes, pieceBytes: piece, settles: bytes.count.isMultiple(of: 2))
+    let cut = Reading(bytes, pieceBytes: piece, settles: bytes.count.isMultiple(of: 2), isInPlace: true)
     precondition(
         whole.error == cut.error, "another error in pieces of \(piece): \(whole.error ?? "") \(cut.error ?? "")")
     precondition(whole.frames == cut.frames, "other frames in pieces of \(piece)")
@@ -40,12 +40,14 @@ private struct Reading {
     var frames: [[UInt8]] = []
     var error: String?
 
-    init(_ bytes: [UInt8], pieceBytes: Int, settles: Bool) {
+    init(_ bytes: [UInt8], pieceBytes: Int, settles: Bool, isInPlace: Bool) {
         var reader = FrameReader(bounds: .init(headerBytesMax: 65_535, contentBytesMax: 1 << 20))
         do throws(ApusError) {
             for start in stride(from: 0, to: bytes.count, by: pieceBytes) {
                 reader.append(ByteBuffer(bytes: bytes[start..<min(start + pieceBytes, bytes.count)]))
-                while let frame = try reader.next() { frames.append(touch(frame)) }
+                while let frame = try isInPlace ? Reading.nextInPlace(&reader) : reader.next() {
+                    frames.append(touch(frame))
+                }
                 if settles { reader.settle() }
                 // Never more than what has arrived, as buffers grow, and never by a length that was announced.
                 precondition(reader.bytesHeld <= 8 * bytes.count + 4_096, "\(reader.bytesHeld) bytes are held")
@@ -54,6 +56,17 @@ private struct Reading {
             precondition(error.isFatal, "the reader threw an error that is not fatal: \(error)")
             self.error = error.description
         }
+    }
+}
+
+extension Reading {
+    /// As the broker and the client read: publishes and messages that are whole are read in place.
+    static func nextInPlace(_ reader: inout FrameReader) throws(ApusError) -> Frame? {
+        var publish = Publish(fields: ByteBuffer(), content: ByteBuffer())
+        if try reader.nextPublish(into: &publish) { return .publish(publish) }
+        var envelope = Envelope(fields: ByteBuffer(), content: ByteBuffer())
+        if try reader.nextMessage(into: &envelope) { return .message(envelope) }
+        return try reader.next()
     }
 }
 

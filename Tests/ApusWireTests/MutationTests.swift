@@ -15,6 +15,7 @@ struct MutationTests {
             let whole = read(bytes)
             if whole.error != nil { refused += 1 }
             #expect(read(randomPieces(bytes, &random)) == whole, "\(hex(bytes))")
+            #expect(read(randomPieces(bytes, &random), isInPlace: true) == whole, "in place, \(hex(bytes))")
         }
         #expect(refused > 100)
     }

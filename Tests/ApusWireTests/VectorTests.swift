@@ -64,6 +64,7 @@ struct VectorTests {
         for cut in 0...vector.bytes.count {
             let pieces = [vector.bytes[..<cut], vector.bytes[cut...]]
             #expect(read(pieces, bounds: vector.bounds) == whole, "cut at \(cut)")
+            #expect(read(pieces, bounds: vector.bounds, isInPlace: true) == whole, "cut at \(cut), read in place")
         }
         let single = vector.bytes.indices.map { vector.bytes[$0...$0] }
         #expect(read(single, bounds: vector.bounds) == whole, "byte by byte")

@@ -23,14 +23,34 @@ extension FrameReader {
     }
 }
 
+extension FrameReader {
+    /// The next frame as the broker and the client read it: publishes and messages that are whole are read in place.
+    mutating func nextInPlace() throws(ApusError) -> Frame? {
+        var publish = Publish(fields: ByteBuffer(), content: ByteBuffer())
+        // What a frame does not say must not stay from the one before.
+        publish.ttl = 99
+        publish.text.key = Slice(offset: 0, length: 1)
+        if try nextPublish(into: &publish) { return .publish(publish) }
+        var envelope = Envelope(fields: ByteBuffer(), content: ByteBuffer())
+        envelope.deliveryCount = 99
+        envelope.isRetained = true
+        if try nextMessage(into: &envelope) { return .message(envelope) }
+        return try next()
+    }
+}
+
 /// Reads what arrives in these pieces, a read turn each.
-func read(_ pieces: [ArraySlice<UInt8>], bounds: TestBounds = .test, settles: Bool = true) -> Reading {
+func read(
+    _ pieces: [ArraySlice<UInt8>], bounds: TestBounds = .test, settles: Bool = true, isInPlace: Bool = false
+) -> Reading {
     var reader = FrameReader(bounds)
     var reading = Reading()
     do throws(ApusError) {
         for piece in pieces {
             reader.append(ByteBuffer(bytes: piece))
-            while let frame = try reader.next() { reading.frames.append(describe(frame).sorted) }
+            while let frame = isInPlace ? try reader.nextInPlace() : try reader.next() {
+                reading.frames.append(describe(frame).sorted)
+            }
             if settles { reader.settle() }
         }
         reading.isInsideFrame = reader.isInsideFrame
