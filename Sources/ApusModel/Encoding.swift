@@ -15,7 +15,9 @@ public struct Encoding: Hashable, Sendable {
         let hash: Int
 
         init(_ texts: [String?]) {
-            (contentType, charset, contentEncoding, byteOrder, format) = (texts[0], texts[1], texts[2], texts[3], texts[4])
+            (contentType, charset, contentEncoding, byteOrder, format) = (
+                texts[0], texts[1], texts[2], texts[3], texts[4]
+            )
             raw = texts.flatMap { Array(($0 ?? "").utf8) + [0] }
             checksum = Checksum.of(raw)
             hash = Topic.hash(of: raw)

@@ -93,8 +93,8 @@ enum ColdFrames {
         return level
     }
 
-    private static func published(_ bag: FieldBag) throws(ApusError) -> Published {
-        Published(
+    private static func published(_ bag: FieldBag) throws(ApusError) -> PublishedRun {
+        PublishedRun(
             lastID: try bag.unsigned(.id), count: try bag.unsigned(.count) ?? 1, lastSeq: try bag.unsigned(.seq) ?? 0,
             level: try level(bag), isDuplicate: try bag.bool(.duplicate))
     }

@@ -36,6 +36,11 @@ struct CompactReader {
         return text
     }
 
+    /// What every compact header begins with.
+    mutating func prefix() throws(ApusError) -> (kind: UInt8, flags: UInt8, contentBytes: UInt32) {
+        (try u8(), try u8(), try u32())
+    }
+
     // MARK: Kinds with fixed fields
 
     /// Sets everything but what `text` refers to and the content.
@@ -81,13 +86,13 @@ struct CompactReader {
         envelope.deliveryCount = deliveryCount
     }
 
-    mutating func published(flags: UInt8) throws(ApusError) -> Published {
+    mutating func published(flags: UInt8) throws(ApusError) -> PublishedRun {
         guard let level = AckLevel(rawValue: flags & Wire.PublishFlags.levelMask) else {
             throw .fatal(.malformedHeader, "an unknown ack level in the flags of a published")
         }
         let id = try u64()
         let count = UInt64(try u32())
-        return Published(
+        return PublishedRun(
             lastID: flags & Wire.PublishFlags.hasID != 0 ? id : nil, count: count, lastSeq: try u64(), level: level,
             isDuplicate: flags & Wire.PublishFlags.marked != 0)
     }

@@ -9,18 +9,12 @@ extension FrameReader {
     /// - Parameter publish: set where the result is true; one value serves for all.
     /// - Returns: false where it is anything else, which ``next()`` tells.
     package mutating func nextPublish(into publish: inout Publish) throws(ApusError) -> Bool {
-        guard let (headerBytes, contentBytes) = wholeCompactFrame(.publish) else { return false }
-        buffer.moveReaderIndex(forwardBy: Wire.lengthBytes)
-        guard let fields = buffer.readSlice(length: headerBytes), let content = buffer.readSlice(length: contentBytes)
-        else { return false }
-        way = .compact
+        guard let (fields, content) = takeCompactFrame(.publish) else { return false }
         publish.fields = fields
         publish.content = content
         try fields.withBytes { bytes throws(ApusError) in
             var reader = CompactReader(bytes: bytes)
-            _ = try reader.u8()
-            let flags = try reader.u8()
-            _ = try reader.u32()
+            let flags = try reader.prefix().flags
             try reader.publish(flags: flags, into: &publish)
         }
         return true
@@ -31,20 +25,23 @@ extension FrameReader {
     /// - Parameter envelope: set where the result is true; one value serves for all.
     /// - Returns: false where it is anything else, which ``next()`` tells.
     package mutating func nextMessage(into envelope: inout Envelope) throws(ApusError) -> Bool {
-        guard let (headerBytes, contentBytes) = wholeCompactFrame(.message) else { return false }
-        buffer.moveReaderIndex(forwardBy: Wire.lengthBytes)
-        guard let fields = buffer.readSlice(length: headerBytes), let content = buffer.readSlice(length: contentBytes)
-        else { return false }
-        way = .compact
+        guard let (fields, content) = takeCompactFrame(.message) else { return false }
         envelope.fields = fields
         envelope.content = content
         try fields.withBytes { bytes throws(ApusError) in
             var reader = CompactReader(bytes: bytes)
-            _ = try reader.u8()
-            let flags = try reader.u8()
-            _ = try reader.u32()
+            let flags = try reader.prefix().flags
             try reader.message(flags: flags, into: &envelope)
         }
         return true
+    }
+
+    private mutating func takeCompactFrame(_ kind: Kind) -> (fields: ByteBuffer, content: ByteBuffer)? {
+        guard let (headerBytes, contentBytes) = wholeCompactFrame(kind) else { return nil }
+        buffer.moveReaderIndex(forwardBy: Wire.lengthBytes)
+        guard let fields = buffer.readSlice(length: headerBytes), let content = buffer.readSlice(length: contentBytes)
+        else { return nil }
+        way = .compact
+        return (fields, content)
     }
 }

@@ -156,7 +156,7 @@ package enum FrameWriter {
         return String(scalars) + "…"
     }
 
-    private static func write(_ published: Published, _ way: Way, into out: inout ByteBuffer) {
+    private static func write(_ published: PublishedRun, _ way: Way, into out: inout ByteBuffer) {
         guard way == .compact else {
             var bag = FieldBag()
             bag.set(.id, published.lastID)

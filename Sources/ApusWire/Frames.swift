@@ -7,7 +7,7 @@ package enum Frame: Sendable {
     indirect case hello(Hello)
     indirect case welcome(Welcome)
     case publish(Publish)
-    case published(Published)
+    case published(PublishedRun)
     indirect case subscribe(Subscribe)
     case subscribed(subscription: UInt32, next: Seq)
     case message(Envelope)
@@ -92,22 +92,6 @@ package struct Publish: Sendable {
     package init(fields: ByteBuffer, content: ByteBuffer) {
         self.fields = fields
         self.content = content
-    }
-}
-
-package struct Published: Sendable, Hashable {
-    package var lastID: UInt64?
-    package var count: UInt64
-    package var lastSeq: Seq
-    package var level: AckLevel
-    package var isDuplicate: Bool
-
-    package init(lastID: UInt64?, count: UInt64, lastSeq: Seq, level: AckLevel, isDuplicate: Bool) {
-        self.lastID = lastID
-        self.count = count
-        self.lastSeq = lastSeq
-        self.level = level
-        self.isDuplicate = isDuplicate
     }
 }
 

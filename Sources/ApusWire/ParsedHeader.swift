@@ -115,9 +115,8 @@ struct ParsedHeader {
 
     private init(compact bytes: UnsafeRawBufferPointer, in header: ByteBuffer) throws(ApusError) {
         var reader = CompactReader(bytes: bytes)
-        let kindNumber = try reader.u8()
-        let flags = try reader.u8()
-        contentBytes = UInt64(try reader.u32())
+        let (kindNumber, flags, contentBytes) = try reader.prefix()
+        self.contentBytes = UInt64(contentBytes)
         switch Kind(rawValue: kindNumber) {
         case .publish:
             var publish = Publish(fields: header, content: ByteBuffer())

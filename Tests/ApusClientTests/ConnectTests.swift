@@ -160,7 +160,7 @@ struct ConnectTests {
         _ = try await connection.publish()
         var random = Backoff(milliseconds: 1...1_000_000, seed: seed)
         var bytes = try BrokerConnection.messages(1...20, subscription: 1)
-        connection.send(.published(Published(lastID: 9, count: 1, lastSeq: 1, level: .synced, isDuplicate: false)))
+        connection.send(.published(PublishedRun(lastID: 9, count: 1, lastSeq: 1, level: .synced, isDuplicate: false)))
         for _ in 0..<5 {
             bytes.setInteger(UInt8(truncatingIfNeeded: random.next()), at: random.next() % bytes.writerIndex)
         }

@@ -72,7 +72,7 @@ struct Machine {
     mutating func receive(_ frame: Frame) { session.received(frame, now) }
 
     mutating func published(through id: UInt64, count: UInt64 = 1, seq: Seq) {
-        receive(.published(Published(lastID: id, count: count, lastSeq: seq, level: .synced, isDuplicate: false)))
+        receive(.published(PublishedRun(lastID: id, count: count, lastSeq: seq, level: .synced, isDuplicate: false)))
     }
 
     /// - Returns: the token.

@@ -176,7 +176,7 @@ struct PublishMachineTests {
     @Test("An answer to what was never sent ends the connection, nothing else", arguments: [UInt64(2), .max])
     func answerFromNowhere(id: UInt64) throws {
         for frame in [
-            Frame.published(Published(lastID: id, count: .max, lastSeq: 1, level: .synced, isDuplicate: false)),
+            Frame.published(PublishedRun(lastID: id, count: .max, lastSeq: 1, level: .synced, isDuplicate: false)),
             refusal(.invalidField, id: id, count: .max),
         ] {
             var machine = Machine()

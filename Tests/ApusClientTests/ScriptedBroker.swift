@@ -151,7 +151,7 @@ final class BrokerConnection {
     func published(through id: UInt64, count: UInt64 = 1, seq: Seq, duplicate: Bool = false) {
         send(
             .published(
-                Published(lastID: id, count: count, lastSeq: seq, level: .synced, isDuplicate: duplicate)))
+                PublishedRun(lastID: id, count: count, lastSeq: seq, level: .synced, isDuplicate: duplicate)))
     }
 
     func messages(_ seqs: some Sequence<Seq>, subscription: UInt32, topic: String = "a", bytes: Int = 3) throws {

@@ -108,7 +108,7 @@ extension ScriptedPeer {
         }
     }
 
-    func published() throws -> Published {
+    func published() throws -> PublishedRun {
         let frame = try nextOwed("published")
         guard case .published(let published)? = frame else { throw Unexpected(frame, instead: "published") }
         return published

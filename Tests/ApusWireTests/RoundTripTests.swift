@@ -47,9 +47,9 @@ struct RoundTripTests {
         return [
             .hello(hello), .hello(Hello()), .query(query), .ping, .pong, .goodbye(reason: nil), .goodbye(reason: long),
             .welcome(Welcome(clientID: "", log: long, lastID: 0, keepAlive: last, limits: ["": 0, "x": last])),
-            .published(Published(lastID: 0, count: 0, lastSeq: 0, level: .none, isDuplicate: true)),
+            .published(PublishedRun(lastID: 0, count: 0, lastSeq: 0, level: .none, isDuplicate: true)),
             .published(
-                Published(lastID: last, count: 4_294_967_295, lastSeq: last, level: .synced, isDuplicate: false)),
+                PublishedRun(lastID: last, count: 4_294_967_295, lastSeq: last, level: .synced, isDuplicate: false)),
             .subscribed(subscription: .max, next: last), .credit(Credit(target: .query(.max), credit: last)),
             .ack(subscription: .max, seq: last), .nack(subscription: 0, seq: 0), .unsubscribe(subscription: .max),
             .caughtUp(subscription: .max, seq: last),

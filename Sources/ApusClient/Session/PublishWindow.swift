@@ -175,7 +175,7 @@ struct PublishWindow {
     /// Answers everything up to `published.lastID`; the last `count` of it have consecutive seqs.
     ///
     /// - Returns: false where the broker answers what was never sent.
-    mutating func published(_ published: Published) -> Bool {
+    mutating func published(_ published: PublishedRun) -> Bool {
         guard let lastID = published.lastID, lastID <= writtenThrough else { return false }
         guard lastID >= base else { return true }
         var offset: UInt64 = 0

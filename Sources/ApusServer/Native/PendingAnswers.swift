@@ -88,11 +88,7 @@ struct PendingAnswers {
     mutating func next() -> Frame? {
         switch answers.popFirst() {
         case nil: return nil
-        case .run(let run):
-            return .published(
-                Published(
-                    lastID: run.lastID, count: run.count, lastSeq: run.lastSeq, level: run.level,
-                    isDuplicate: run.isDuplicate))
+        case .run(let run): return .published(run)
         case .refused(let reply): return .error(reply)
         }
     }

@@ -111,7 +111,7 @@ private struct Description {
         }
     }
 
-    mutating func put(_ published: Published) {
+    mutating func put(_ published: PublishedRun) {
         kind("published", ("count", published.count), ("seq", published.lastSeq))
         put("id", published.lastID)
         put("level", published.level.name)
