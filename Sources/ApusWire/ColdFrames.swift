@@ -39,11 +39,12 @@ enum ColdFrames {
             if case .integer(let value) = bag[field], value >= 0 { return UInt64(value) }
             return nil
         }
-        let id = number(.id)
+        // A publish of level `none` is not answered: what is said about it pairs with nothing.
+        let isUnanswered = isPublish && bag[.level] == .string(AckLevel.none.name)
         return .invalid(
             ErrorReply(
-                error, id: id, subscription: number(.subscription).flatMap(UInt32.init(exactly:)),
-                query: number(.query).flatMap(UInt32.init(exactly:)), count: isPublish ? 1 : 0))
+                error, id: isUnanswered ? nil : number(.id), subscription: number(.subscription).flatMap(UInt32.init(exactly:)),
+                query: number(.query).flatMap(UInt32.init(exactly:)), count: isPublish && !isUnanswered ? 1 : 0))
     }
 
     private static func seq(_ bag: FieldBag) throws(ApusError) -> Seq {

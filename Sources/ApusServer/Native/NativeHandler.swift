@@ -36,8 +36,7 @@ package final class NativeHandler: ChannelInboundHandler {
 
     private var pauses: Pause = []
     private var uncommittedBytes = 0
-    /// Of each submission in flight: how many answers it owes, and the id of its last message.
-    private var inFlight: Deque<(answers: UInt64, lastID: UInt64?)> = []
+    private var inFlight: Deque<Owed> = []
 
     /// Small frames of this turn, written together.
     var out = ByteBuffer()
@@ -225,9 +224,7 @@ package final class NativeHandler: ChannelInboundHandler {
 
     private func submit() {
         guard let submission = inbound.builder.take() else { return }
-        let owed = submission.messages.count { $0.level != .none }
-        let lastID = submission.messages.last { $0.level != .none && $0.hasID }?.id
-        inFlight.append((UInt64(owed), lastID))
+        inFlight.append(Owed(submission))
         let bytes = submission.bytes
         uncommittedBytes += bytes
         if uncommittedBytes >= shared.limits.publishWindowBytes { pauses.insert(.window) }
@@ -408,16 +405,15 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     private func refused(_ error: ApusError) {
-        let submission = inFlight.removeFirst()
+        let owed = inFlight.removeFirst()
         shared.gauges.refused(error.code)
         // What is queued behind a refusal that may pass is refused too: recorded ids stay a prefix.
         let endsPublishing = error.isFatal || (session.publisher != nil && error.mayPassLater)
         var said = error
         said.isFatal = endsPublishing
-        if submission.answers > 0 {
-            answers.add(
-                ErrorReply(said, id: submission.lastID, count: submission.answers),
-                answersAccepted: submission.lastID == nil ? submission.answers : 0)
+        if owed.withID > 0 { answers.add(ErrorReply(said, id: owed.lastID, count: owed.withID), answersAccepted: 0) }
+        if owed.withoutID > 0 {
+            answers.add(ErrorReply(said, count: owed.withoutID), answersAccepted: owed.withoutID)
         }
         if endsPublishing { finish(session.fail(error)) }
     }
@@ -572,4 +568,22 @@ private final class TimerTarget: NIOScheduledCallbackHandler, Sendable {
     }
 
     func handleScheduledCallback(eventLoop: some EventLoop) { handler.value.timerFired() }
+}
+
+/// What a submission in flight owes its publisher.
+private struct Owed {
+    var withID: UInt64 = 0
+    var lastID: UInt64 = 0
+    var withoutID: UInt64 = 0
+
+    init(_ submission: Submission) {
+        for message in submission.messages where message.level != .none {
+            if message.hasID {
+                withID += 1
+                lastID = message.id
+            } else {
+                withoutID += 1
+            }
+        }
+    }
 }
