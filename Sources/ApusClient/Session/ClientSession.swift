@@ -81,7 +81,7 @@ struct ClientSession {
         var credit: CreditWindow
     }
 
-    private struct Flush {
+    struct Flush {
         var token: UInt64
         /// Everything before this id.
         var before: UInt64
@@ -96,22 +96,22 @@ struct ClientSession {
     static let steady = TimeAmount.seconds(5)
 
     let settings: Settings
-    private(set) var phase = Phase.idle
-    private(set) var actions: [Action] = []
-    private(set) var window: PublishWindow
-    private(set) var subscriptions: [UInt32: SubscriptionState] = [:]
-    private(set) var queries: [UInt32: QueryState] = [:]
+    var phase = Phase.idle
+    var actions: [Action] = []
+    var window: PublishWindow
+    var subscriptions: [UInt32: SubscriptionState] = [:]
+    var queries: [UInt32: QueryState] = [:]
     var keepAlive = KeepAlive()
-    private(set) var isReadingHeld = false
+    var isReadingHeld = false
     /// What has more buffered than memory allows.
-    private var overloaded: Set<Credit.Target> = []
+    var overloaded: Set<Credit.Target> = []
 
-    private var backoff: Backoff
-    private var log: String?
-    private var openedAt = NIODeadline.uptimeNanoseconds(0)
-    private var flushes: [Flush] = []
-    private var enqueueError: ApusError?
-    private var closeDeadline: NIODeadline?
+    var backoff: Backoff
+    var log: String?
+    var openedAt = NIODeadline.uptimeNanoseconds(0)
+    var flushes: [Flush] = []
+    var enqueueError: ApusError?
+    var closeDeadline: NIODeadline?
 
     init(settings: Settings) {
         self.settings = settings
@@ -137,7 +137,7 @@ struct ClientSession {
     }
 
     /// Whether frames can be exchanged.
-    private var isConversing: Bool {
+    var isConversing: Bool {
         switch phase {
         case .open, .draining, .leaving: true
         default: false
@@ -151,7 +151,7 @@ struct ClientSession {
         dial(now)
     }
 
-    private mutating func dial(_ now: NIODeadline) {
+    mutating func dial(_ now: NIODeadline) {
         phase = .dialing(until: now + settings.connectTimeout + ClientSession.dialGrace)
         actions.append(.dial)
     }
@@ -186,7 +186,7 @@ struct ClientSession {
         settle(now)
     }
 
-    private func isConnectionToTry(after error: ApusError) -> Bool {
+    func isConnectionToTry(after error: ApusError) -> Bool {
         guard !ClientSession.isFinal(error) else { return false }
         return log == nil ? settings.waitsForBroker : settings.reconnects
     }
@@ -201,7 +201,7 @@ struct ClientSession {
         }
     }
 
-    private static func unknownOutcome(_ error: ApusError) -> ApusError {
+    static func unknownOutcome(_ error: ApusError) -> ApusError {
         ApusError(
             .connectionLost, "the connection was lost before the publish was acknowledged: \(error.message)",
             hint: "Whether it was recorded is unknown. A publisher with a name would have sent it again, without "
@@ -209,12 +209,12 @@ struct ClientSession {
     }
 
     /// Drops the connection because of something that came over it, or did not come.
-    private mutating func drop(_ error: ApusError, _ now: NIODeadline) {
+    mutating func drop(_ error: ApusError, _ now: NIODeadline) {
         actions.append(.disconnect)
         connectionLost(error, now)
     }
 
-    private mutating func opened(_ welcome: Welcome, _ now: NIODeadline) {
+    mutating func opened(_ welcome: Welcome, _ now: NIODeadline) {
         guard welcome.version == Wire.version else {
             return drop(
                 .fatal(.unsupportedVersion, "the broker speaks version \(welcome.version) of the protocol"), now)
@@ -233,7 +233,7 @@ struct ClientSession {
     }
 
     /// - Returns: false where somebody else has published under the name.
-    private mutating func greet(lastID: UInt64, _ now: NIODeadline) -> Bool {
+    mutating func greet(lastID: UInt64, _ now: NIODeadline) -> Bool {
         guard log != nil else {
             window.begin(after: lastID)
             return true
@@ -270,11 +270,11 @@ struct ClientSession {
         settle(now)
     }
 
-    private static func goingAway(_ reason: String?) -> ApusError {
+    static func goingAway(_ reason: String?) -> ApusError {
         ApusError(.goingAway, "the broker said goodbye" + (reason.map { ": \($0)" } ?? ""))
     }
 
-    private mutating func conversed(_ frame: Frame, _ now: NIODeadline) {
+    mutating func conversed(_ frame: Frame, _ now: NIODeadline) {
         switch frame {
         case .published(let published):
             backoff.reset()
@@ -313,7 +313,7 @@ struct ClientSession {
         }
     }
 
-    private mutating func failed(_ reply: ErrorReply, _ now: NIODeadline) {
+    mutating func failed(_ reply: ErrorReply, _ now: NIODeadline) {
         let error = reply.error
         if let id = reply.id {
             // Recorded ids of a named publisher stay a prefix: what may pass later is sent again, by its id and in its
@@ -328,338 +328,6 @@ struct ClientSession {
             endQuery(number, error)
         }
         if error.isFatal { drop(error, now) }
-    }
-
-    // MARK: Publishing
-
-    mutating func publish(_ batch: PreparedBatch, token: UInt64, isEnqueued: Bool, _ now: NIODeadline) {
-        if case .closed(let error) = phase { return refuse(token, isEnqueued, ClientSession.closedError(error)) }
-        guard closeDeadline == nil else { return refuse(token, isEnqueued, ClientSession.closedError(nil)) }
-        let deadline = settings.publishTimeout.map { now + $0 }
-        window.append(batch, token: token, isEnqueued: isEnqueued, deadline: deadline)
-        settle(now)
-    }
-
-    private mutating func refuse(_ token: UInt64, _ isEnqueued: Bool, _ error: ApusError) {
-        actions.append(
-            .published(PublishWindow.Outcome(token: token, result: .failure(error), isDetached: false)))
-    }
-
-    static func closedError(_ error: ApusError?) -> ApusError {
-        guard let error else { return ApusError(.closed, "the client is closed") }
-        return error
-    }
-
-    /// The caller of `publish` or `enqueue` was cancelled.
-    mutating func cancelPublish(_ token: UInt64, _ now: NIODeadline) {
-        guard let written = window.withdraw(token) else { return }
-        let error = ApusError(
-            .cancelled, "the publish was cancelled",
-            hint: written > 0 ? "\(written) of its messages had been sent; whether they are recorded is unknown." : nil)
-        actions.append(
-            .published(PublishWindow.Outcome(token: token, result: .failure(error), isDetached: false)))
-        settle(now)
-    }
-
-    /// Writes publishes until `out` has so many bytes or nothing more may be written.
-    mutating func writePublishes(
-        into out: inout ByteBuffer, until bytes: Int, encoder: inout PublishEncoder, _ now: NIODeadline
-    ) {
-        guard canWritePublishes else { return }
-        window.write(into: &out, until: bytes, encoder: &encoder)
-        settle(now)
-    }
-
-    /// Ends when everything that was handed over before is answered.
-    mutating func flush(token: UInt64, _ now: NIODeadline) {
-        if case .closed(let error) = phase, let error = enqueueError ?? error {
-            enqueueError = nil
-            actions.append(.flushed(token: token, error))
-            return
-        }
-        flushes.append(Flush(token: token, before: window.nextID))
-        settle(now)
-    }
-
-    mutating func cancelFlush(_ token: UInt64) {
-        guard let index = flushes.firstIndex(where: { $0.token == token }) else { return }
-        flushes.remove(at: index)
-        actions.append(.flushed(token: token, ApusError(.cancelled, "the flush was cancelled")))
-    }
-
-    // MARK: Subscribing
-
-    mutating func subscribe(_ number: UInt32, filters: [TopicFilter], from: StartPosition, _ now: NIODeadline) {
-        if let error = refusal() {
-            actions.append(.endSubscription(subscription: number, error))
-            return
-        }
-        subscriptions[number] = SubscriptionState(
-            filters: filters, from: from, credit: CreditWindow(bytesMax: settings.receiveBytesMax))
-        if case .open = phase { resume(number, isOtherLog: false) }
-        updateReading(now)
-    }
-
-    private func refusal() -> ApusError? {
-        if case .closed(let error) = phase { return ClientSession.closedError(error) }
-        return closeDeadline == nil ? nil : ClientSession.closedError(nil)
-    }
-
-    /// Sends the `subscribe`: the first one, or after a reconnect one that goes on where the application is.
-    private mutating func resume(_ number: UInt32, isOtherLog: Bool) {
-        guard var state = subscriptions[number] else { return }
-        var from = state.from
-        if state.isEstablished {
-            guard !isOtherLog else {
-                return endSubscription(
-                    number,
-                    ApusError(
-                        .logChanged, "the broker has another log than before: the subscription cannot go on in it",
-                        hint: "The log was replaced, restored or forked. Subscribe again from where it makes sense."))
-            }
-            if case .lastPerTopic = from, !state.hasCaughtUp {
-                // Asked for again from the beginning: a seq would bring all messages after it, not the last of each
-                // topic. What the application has had is left out.
-                actions.append(.skip(subscription: number, through: state.position ?? 0))
-            } else if let position = state.position {
-                from = .seq(position < Seq.last ? position + 1 : Seq.last)
-            }
-        }
-        let credit = state.credit.start()
-        subscriptions[number] = state
-        actions.append(
-            .write(
-                .subscribe(Subscribe(subscription: number, filters: state.filters, from: from, credit: credit))))
-    }
-
-    private mutating func subscribed(_ number: UInt32, next: Seq) {
-        guard var state = subscriptions[number] else { return }
-        let isFirst = !state.isEstablished
-        state.isEstablished = true
-        // Until something comes, the start position is not asked for again: "now" would be another now.
-        if state.position == nil, next > 0, state.from != .lastPerTopic { state.position = next - 1 }
-        subscriptions[number] = state
-        if isFirst { actions.append(.subscribed(subscription: number, next: next)) }
-    }
-
-    private mutating func advance(_ number: UInt32, to seq: Seq) {
-        guard let position = subscriptions[number]?.position else {
-            subscriptions[number]?.position = seq
-            return
-        }
-        subscriptions[number]?.position = max(position, seq)
-    }
-
-    /// A read turn's messages of one subscription.
-    mutating func receivedMessages(
-        _ number: UInt32, count: Int, bytes: Int, lastSeq: Seq, _ now: NIODeadline
-    ) {
-        keepAlive.heard(now)
-        guard subscriptions[number] != nil else { return }
-        advance(number, to: lastSeq)
-        if subscriptions[number]?.credit.received(count: count, bytes: bytes) == true {
-            actions.append(.reportEvery(.subscription(number), subscriptions[number]?.credit.reportEvery ?? 1))
-        }
-        credited(.subscription(number))
-        updateReading(now)
-    }
-
-    /// A read turn's rows of one query.
-    mutating func receivedRows(_ number: UInt32, count: Int, bytes: Int, _ now: NIODeadline) {
-        keepAlive.heard(now)
-        guard queries[number] != nil else { return }
-        if queries[number]?.credit.received(count: count, bytes: bytes) == true {
-            actions.append(.reportEvery(.query(number), queries[number]?.credit.reportEvery ?? 1))
-        }
-        credited(.query(number))
-        updateReading(now)
-    }
-
-    /// The application has taken what was buffered for it.
-    mutating func consumed(_ target: Credit.Target, count: Int, bytes: Int, _ now: NIODeadline) {
-        switch target {
-        case .subscription(let number): subscriptions[number]?.credit.consumed(count: count, bytes: bytes)
-        case .query(let number): queries[number]?.credit.consumed(count: count, bytes: bytes)
-        }
-        credited(target)
-        updateReading(now)
-    }
-
-    private mutating func credited(_ target: Credit.Target) {
-        let credit: UInt64?
-        let isOver: Bool
-        switch target {
-        case .subscription(let number):
-            isOver = subscriptions[number]?.credit.isOver ?? false
-            // One that is about to be resumed gets its credit with the `subscribe`.
-            credit = isConversing ? subscriptions[number]?.credit.replenish() : nil
-        case .query(let number):
-            isOver = queries[number]?.credit.isOver ?? false
-            credit = isConversing && queries[number]?.isSent == true ? queries[number]?.credit.replenish() : nil
-        }
-        if let credit { actions.append(.write(.credit(Credit(target: target, credit: credit)))) }
-        if isOver {
-            overloaded.insert(target)
-        } else if !overloaded.isEmpty {
-            overloaded.remove(target)
-        }
-    }
-
-    /// The socket is not read while too much is buffered. But an application may await an answer before it consumes
-    /// any more, and the answer may stand behind messages: while one is owed, reading goes on. That ends too, because
-    /// no credit is given for what is not consumed.
-    private mutating func updateReading(_ now: NIODeadline) {
-        if isReadingHeld {
-            guard overloaded.isEmpty || isAwaitingAnswer else { return }
-            resumeReading()
-            keepAlive.resumed(now)
-        } else if !overloaded.isEmpty, isConversing, !isAwaitingAnswer {
-            isReadingHeld = true
-            keepAlive.hold()
-            actions.append(.holdReading)
-        }
-    }
-
-    private mutating func resumeReading() {
-        guard isReadingHeld else { return }
-        isReadingHeld = false
-        actions.append(.resumeReading)
-    }
-
-    private var isAwaitingAnswer: Bool {
-        window.inFlight > 0 || closeDeadline != nil || subscriptions.values.contains { !$0.isEstablished }
-            || queries.values.contains { !$0.credit.isOver }
-    }
-
-    /// The application does not want it any more.
-    mutating func unsubscribe(_ number: UInt32, _ now: NIODeadline) {
-        guard let state = subscriptions.removeValue(forKey: number) else { return }
-        if isConversing, !isLeaving { actions.append(.write(.unsubscribe(subscription: number))) }
-        let error = state.isEstablished ? nil : ApusError(.cancelled, "the subscribe was cancelled")
-        actions.append(.endSubscription(subscription: number, error))
-        overloaded.remove(.subscription(number))
-        updateReading(now)
-    }
-
-    private var isLeaving: Bool {
-        if case .leaving = phase { true } else { false }
-    }
-
-    private mutating func endSubscription(_ number: UInt32, _ error: ApusError?) {
-        subscriptions[number] = nil
-        overloaded.remove(.subscription(number))
-        actions.append(.endSubscription(subscription: number, error))
-    }
-
-    // MARK: Queries
-
-    mutating func query(_ query: Query, _ now: NIODeadline) {
-        if let error = refusal() {
-            actions.append(.endQuery(query: query.query, error))
-            return
-        }
-        queries[query.query] = QueryState(query: query, credit: CreditWindow(bytesMax: settings.receiveBytesMax))
-        if case .open = phase { sendQuery(query.query) }
-        updateReading(now)
-    }
-
-    private mutating func sendQuery(_ number: UInt32) {
-        guard var state = queries[number], !state.isSent else { return }
-        state.isSent = true
-        state.query.credit = state.credit.start()
-        queries[number] = state
-        actions.append(.write(.query(state.query)))
-    }
-
-    mutating func cancelQuery(_ number: UInt32, _ now: NIODeadline) {
-        guard let state = queries[number] else { return }
-        if isConversing, !isLeaving, state.isSent {
-            actions.append(.write(.end(QueryEnd(query: number, reason: "cancelled"))))
-        }
-        endQuery(number, nil)
-        settle(now)
-    }
-
-    private mutating func endQuery(_ number: UInt32, _ error: ApusError?) {
-        guard queries.removeValue(forKey: number) != nil else { return }
-        overloaded.remove(.query(number))
-        actions.append(.endQuery(query: number, error))
-    }
-
-    // MARK: Time
-
-    /// When `timeHasCome` wants to be called.
-    var nextDeadline: NIODeadline? {
-        var next: NIODeadline?
-        func consider(_ deadline: NIODeadline?) {
-            guard let deadline else { return }
-            next = min(next ?? deadline, deadline)
-        }
-        switch phase {
-        case .dialing(let until), .greeting(let until), .draining(let until), .leaving(let until),
-            .backoff(let until):
-            consider(until)
-        case .idle, .open: break
-        case .closed: return nil
-        }
-        if isConversing { consider(keepAlive.nextDeadline) }
-        consider(window.nextDeadline)
-        consider(closeDeadline)
-        return next
-    }
-
-    mutating func timeHasCome(_ now: NIODeadline) {
-        expirePublishes(now)
-        if let closeDeadline, closeDeadline <= now, !isLeaving {
-            if isConversing { actions.append(.write(.goodbye(reason: nil))) }
-            return end(nil)
-        }
-        switch phase {
-        case .dialing(let until) where until <= now:
-            drop(ApusError(.unavailable, "no connection within \(milliseconds(settings.connectTimeout)) ms"), now)
-        case .greeting(let until) where until <= now:
-            drop(
-                ApusError(
-                    .unavailable, "no welcome from the broker within \(milliseconds(settings.connectTimeout)) ms",
-                    hint: "Something accepts connections there, but it may not be an Apus broker."), now)
-        case .backoff(let until) where until <= now: dial(now)
-        case .draining(let until) where until <= now: drop(ClientSession.goingAway(nil), now)
-        case .leaving(let until) where until <= now: end(nil)
-        default: break
-        }
-        if isConversing {
-            switch keepAlive.timeHasCome(now) {
-            case .ping: actions.append(.write(.ping))
-            case .expired(let seconds):
-                drop(
-                    ApusError(
-                        .keepAliveExpired,
-                        "the broker was silent for \(seconds) s after a ping, 1.5 times the keep-alive"), now)
-            case nil: break
-            }
-        }
-        settle(now)
-    }
-
-    private func milliseconds(_ time: TimeAmount) -> Int64 { time.nanoseconds / 1_000_000 }
-
-    private mutating func expirePublishes(_ now: NIODeadline) {
-        let limit = milliseconds(settings.publishTimeout ?? .zero)
-        for (token, written, isAdmitted) in window.expire(now) {
-            let message =
-                if !isConversing {
-                    "there was no connection to the broker to publish over within \(limit) ms"
-                } else if isAdmitted, !window.hasQueued {
-                    "the broker did not acknowledge within \(limit) ms"
-                } else {
-                    "the broker is not reading: a publish waited for \(limit) ms"
-                }
-            let error = ApusError(
-                .timedOut, message,
-                hint: written > 0 ? "Whether it was recorded is unknown." : "It was not sent.")
-            actions.append(
-                .published(PublishWindow.Outcome(token: token, result: .failure(error), isDetached: false)))
-        }
     }
 
     // MARK: Closing
@@ -680,7 +348,7 @@ struct ClientSession {
         end(nil)
     }
 
-    private mutating func end(_ error: ApusError?) {
+    mutating func end(_ error: ApusError?) {
         if isClosed { return }
         phase = .closed(error)
         keepAlive.stop()
@@ -702,7 +370,7 @@ struct ClientSession {
     // MARK: After every input
 
     /// Reports what the window has finished, and goes on with whatever waited for it.
-    private mutating func settle(_ now: NIODeadline) {
+    mutating func settle(_ now: NIODeadline) {
         report()
         while let first = flushes.first, window.base >= first.before {
             flushes.removeFirst()
@@ -726,7 +394,7 @@ struct ClientSession {
         updateReading(now)
     }
 
-    private mutating func report() {
+    mutating func report() {
         for outcome in window.takeOutcomes() {
             if outcome.isDetached {
                 if case .failure(let error) = outcome.result, enqueueError == nil { enqueueError = error }
