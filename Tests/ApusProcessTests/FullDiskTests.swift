@@ -20,6 +20,11 @@ extension ProcessTests {
                 let ballast = "\(inside)/ballast"
                 try Data(count: 4 << 20).write(to: URL(fileURLWithPath: ballast))
 
+                // It gets its name while there is room for that.
+                let named = try workshop.apus(
+                    "pub", "patient", "-l", "-v", "--publisher", "p", "-s", broker.server, input: .open)
+                try named.write(Array("first\n".utf8))
+                try await named.watched.wait(for: "a receipt") { $0.outputText == "seq 1 synced\n" ? true : nil }
                 let publisher = try await onThread { Handed(try RawClient(port: broker.port)) }
                 let fill = try await onThread { try publishUntilRefused(publisher.value, from: 1) }
                 #expect(fill.refusal == "storage-full")
@@ -31,7 +36,10 @@ extension ProcessTests {
                 #expect(refused.end == .exited(74), "\(refused.errors)")
                 #expect(refused.errors.contains("full"), "\(refused.errors)")
                 // Who has a name can send again without harm: it says why it waits, and goes on until there is room.
-                let named = try workshop.apus("pub", "patient", "-f", big, "--publisher", "p", "-s", broker.server)
+                try await onThread {
+                    try named.write([UInt8](repeating: 0x78, count: 2 << 20) + [0x0A])
+                    named.closeInput()
+                }
                 try await named.says("full")
 
                 try FileManager.default.removeItem(atPath: ballast)
@@ -45,7 +53,7 @@ extension ProcessTests {
                 let waited = try await named.ended()
                 #expect(waited.end == .exited(0), "\(waited.errors)")
                 let patient = try await workshop.done("history", "patient", "--json", "-s", broker.server)
-                #expect(patient.lines.count == 1)
+                #expect(patient.lines.count == 2)
                 #expect(more.seqs.count == 20)
                 let all = fill.seqs.merging(more.seqs) { $1 }
                 #expect(Set(all.values).count == all.count, "no seq twice")

@@ -189,6 +189,7 @@ extension ProcessTests {
                     try await broker.killNow()
                     try await subscriber.says("reconnecting", times: round + 1)
                     broker = try await workshop.broker(port: broker.port)
+                    try await subscriber.says("connected again", times: round + 1)
                 }
                 let finished = try await subscriber.ended()
                 #expect(finished.end == .exited(0), "\(finished.errors)")
