@@ -150,6 +150,7 @@ final class LogReader {
     func damaged(_ what: String) -> ApusError {
         ApusError(
             .logDamaged, "\(settings.file.path) is damaged: \(what)",
-            hint: "Copy the file and its -wal away, then check it with: sqlite3 FILE 'pragma integrity_check'")
+            hint: "A payload or a name was changed outside of the broker, or the disk lost bits: copy the file and its "
+                + "-wal away, and restore what is damaged from a backup.")
     }
 }

@@ -43,7 +43,7 @@ struct OpenedPublisher {
     /// The handle that may publish. Counts over all names, so that none is ever valid twice.
     var epoch: UInt64
     var lastID: UInt64
-    /// After a refusal that may pass later: what is queued behind it is refused too, so that the recorded ids stay a
-    /// prefix of the sent ones and "up to last-id" stays true. Ends when the name is opened again.
-    var isDead = false
+    /// A refusal that may pass later: what is queued behind it is refused too, for the same reason, so that the recorded
+    /// ids stay a prefix of the sent ones and "up to last-id" stays true. Ends when the name is opened again.
+    var refusal: ApusError?
 }

@@ -91,7 +91,7 @@ extension LogWriter {
             guard let handle = submission.publisher, openedPublishers[handle.rowID]?.epoch == handle.epoch else {
                 continue
             }
-            openedPublishers[handle.rowID]?.isDead = true
+            openedPublishers[handle.rowID]?.refusal = reason
         }
         return CommitOutcome(batch: nil, answers: items.map { _ in .refused(reason) })
     }

@@ -40,10 +40,11 @@ extension LogWriter {
                     .fenced, "another connection has opened this publisher's name",
                     hint: "One connection at a time publishes under a name. Give each process a name of its own."))
         }
-        guard !publisher.isDead else {
+        if let refusal = publisher.refusal {
             return .failure(
                 .fatal(
-                    .fenced, "an earlier publish of this connection was refused, so later ones are too",
+                    refusal.code,
+                    "an earlier publish of this connection was refused, so later ones are too: \(refusal.message)",
                     hint: "Connect again: welcome's last-id says from where to send again."))
         }
         return .success(publisher)
