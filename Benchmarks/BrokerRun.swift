@@ -23,7 +23,10 @@ enum BrokerRun {
         }
     }
 
-    static func measure(_ load: Load, subscribers: Int, eventLoops: Int?, folder: String) async throws -> Result {
+    /// - Parameter usesLibrary: the subscribers are the client library's, else they only drain their sockets.
+    static func measure(
+        _ load: Load, subscribers: Int, usesLibrary: Bool = false, eventLoops: Int?, folder: String
+    ) async throws -> Result {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let path = "\(folder)/bench-\(UInt32.random(in: 0 ... .max)).db"
         defer {
@@ -40,30 +43,35 @@ enum BrokerRun {
         let port = try await broker.listen().first?.port ?? 0
         let endpoint = try Endpoint("apus://127.0.0.1:\(port)")
         let delivered = NIOLockedValueBox(0)
-        let readers = try await startSubscribers(subscribers, endpoint, logger, delivered)
+        var drains: [any Channel] = []
+        var readers: [ApusClient] = []
+        for _ in 0..<subscribers {
+            if usesLibrary {
+                readers.append(try await startSubscriber(endpoint, logger, delivered))
+            } else {
+                drains.append(try await DrainSubscriber.connect(port: port, count: delivered))
+            }
+        }
         let result = try await publish(load, endpoint, logger, store, delivered)
         for reader in readers { _ = await reader.close(timeoutMilliseconds: 100) }
+        for drain in drains { try? await drain.close().get() }
         try await broker.stop()
         return result
     }
 
-    private static func startSubscribers(
-        _ count: Int, _ endpoint: Endpoint, _ logger: Logger, _ delivered: NIOLockedValueBox<Int>
-    ) async throws -> [ApusClient] {
-        var clients: [ApusClient] = []
-        for _ in 0..<count {
-            let client = try await connect(endpoint, logger)
-            let subscription = try await client.subscribe(["#"])
-            clients.append(client)
-            Task {
-                var count = 0
-                for try await case .message in subscription {
-                    count += 1
-                    if count % 1_000 == 0 { delivered.withLockedValue { $0 += 1_000 } }
-                }
+    private static func startSubscriber(
+        _ endpoint: Endpoint, _ logger: Logger, _ delivered: NIOLockedValueBox<Int>
+    ) async throws -> ApusClient {
+        let client = try await connect(endpoint, logger)
+        let subscription = try await client.subscribe(["#"])
+        Task {
+            var count = 0
+            for try await case .message in subscription {
+                count += 1
+                if count % 1_000 == 0 { delivered.withLockedValue { $0 += 1_000 } }
             }
         }
-        return clients
+        return client
     }
 
     private static func connect(_ endpoint: Endpoint, _ logger: Logger) async throws -> ApusClient {
