@@ -27,6 +27,8 @@ private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
 
 private func makeSession(_ change: (inout Limits) -> Void = { _ in }) -> NativeSession {
     var limits = Limits.defaults
+    // So that the look at the peer's machine does not come between the other deadlines.
+    limits.peerTimeoutSeconds = 86_400
     change(&limits)
     return NativeSession(limits: limits, log: "log", clientID: "made-up", now: start)
 }
@@ -224,8 +226,8 @@ struct SessionTimeTests {
     func noKeepAlive() {
         var session = makeSession()
         _ = session.received(hello())
-        #expect(session.deadline == nil)
-        #expect(passed(&session, 1e6) == nil)
+        #expect(session.deadline == at(86_400), "only its machine is looked at")
+        #expect(passed(&session, 86_399) == nil)
     }
 
     @Test("clocks stand still while the broker itself does not read")
@@ -233,7 +235,7 @@ struct SessionTimeTests {
         var session = makeSession { $0.frameTimeoutSeconds = 5 }
         _ = session.received(hello { $0.keepAlive = 10 })
         session.turnEnded(isInsideFrame: true, isReading: false, now: at(1))
-        #expect(session.deadline == nil)
+        #expect(session.deadline == at(86_400), "only its machine is looked at")
         #expect(passed(&session, 100) == nil)
         session.turnEnded(isInsideFrame: true, isReading: true, now: at(100))
         #expect(session.deadline == at(105), "the frame's time begins anew")
@@ -262,6 +264,19 @@ struct SessionTimeTests {
             session.turnEnded(isInsideFrame: true, isReading: true, now: at(Double(second)))
         }
         #expect(passed(&session, 20) == nil)
+    }
+
+    @Test("peer-timeout: the peer's machine is looked at from time to time, also while the broker is not reading")
+    func looksAtThePeer() {
+        var session = makeSession { $0.peerTimeoutSeconds = 60 }
+        session.turnEnded(isInsideFrame: false, isReading: false, now: at(1))
+        for time in [60.0, 120] {
+            guard case .nothing = session.passed(now: at(time - 1)), case .checkPeer = session.passed(now: at(time))
+            else {
+                Issue.record("no look at \(time)")
+                return
+            }
+        }
     }
 
     @Test("a half-closed peer, which cannot ping, is pinged")

@@ -408,7 +408,8 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     private func refused(_ error: ApusError) {
-        let submission = inFlight.removeFirst()
+        // None is in flight where it was a name whose conversation has ended meanwhile.
+        guard let submission = inFlight.popFirst() else { return }
         shared.gauges.refused(error.code)
         // What is queued behind a refusal that may pass is refused too: recorded ids stay a prefix.
         let endsPublishing = error.isFatal || (session.publisher != nil && error.mayPassLater)
