@@ -224,6 +224,8 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     private func submit() {
+        // Also of a turn whose publishes were all refused.
+        if let wait = names.spend(inbound.builder.takeNewNames(), now: .now()) { pause(for: wait) }
         guard let submission = inbound.builder.take() else { return }
         let owed = submission.messages.count { $0.level != .none }
         let lastID = submission.messages.last { $0.level != .none && $0.hasID }?.id
@@ -234,7 +236,6 @@ package final class NativeHandler: ChannelInboundHandler {
         let hasRoom = shared.intake.add(
             .publish(submission), bytes: bytes, rows: submission.messages.count, hub: id.hub)
         if !hasRoom, pauses.insert(.intake).inserted { shared.hub.pause(self) }
-        if let wait = names.spend(inbound.builder.takeNewNames(), now: .now()) { pause(for: wait) }
     }
 
     private func readMore() {
