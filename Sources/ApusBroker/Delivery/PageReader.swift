@@ -17,7 +17,9 @@ package final class PageReader: Sendable {
             guard page.after <= request.after, request.after < page.through, filters == request.filters else {
                 return false
             }
-            return !isCut || page.messages.count - BatchSelection.all.firstIndex(in: page, after: request.after) >= request.countMax
+            return !isCut
+                || page.messages.count - BatchSelection.all.firstIndex(in: page, after: request.after)
+                    >= request.countMax
         }
     }
 
