@@ -111,6 +111,15 @@ package final class Broker: Sendable {
     /// - Returns: the addresses bound, with their real ports.
     /// - Throws: `unavailable` or `not-allowed`, naming the address; then nothing stays bound.
     package func listen() async throws(ApusError) -> [SocketAddress] {
+        do throws(ApusError) {
+            return try await bindAll()
+        } catch {
+            await closeListeners()
+            throw error
+        }
+    }
+
+    private func bindAll() async throws(ApusError) -> [SocketAddress] {
         var bound: [SocketAddress] = []
         for listen in configuration.listen {
             for address in try listen.resolve() {

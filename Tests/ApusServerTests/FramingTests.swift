@@ -92,7 +92,7 @@ struct FramingTests {
     @Test("max-header-bytes, max-message-bytes: a fault ends this one connection, and says what it was")
     func faults() async throws {
         try await withBroker(
-            limits: {
+            limits: .with {
                 $0.messageBytesMax = 1_000
                 $0.headerBytesMax = 4_000
             }
@@ -112,7 +112,7 @@ struct FramingTests {
 
     @Test("a header and a content of just the length allowed are taken")
     func justAllowed() async throws {
-        try await withBroker(limits: { $0.messageBytesMax = 1_000 }) { broker in
+        try await withBroker(limits: .with { $0.messageBytesMax = 1_000 }) { broker in
             let peer = try broker.peer()
             try peer.publish("a", String(repeating: "x", count: 1_000))
             try peer.published(through: 1)

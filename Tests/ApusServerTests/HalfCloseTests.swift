@@ -28,7 +28,7 @@ struct HalfCloseTests {
 
     @Test("keeps its subscriptions, and is pinged because it cannot ping")
     func keepsSubscriptions() async throws {
-        try await withBroker(limits: { $0.keepAliveSeconds = 1 }) { broker in
+        try await withBroker(limits: .with { $0.keepAliveSeconds = 1 }) { broker in
             let peer = try broker.peer()
             try peer.subscribe("a")
             try peer.subscribed()
@@ -46,7 +46,7 @@ struct HalfCloseTests {
 
     @Test("and is gone altogether is found by the ping")
     func isFoundDead() async throws {
-        try await withBroker(limits: { $0.keepAliveSeconds = 1 }) { broker in
+        try await withBroker(limits: .with { $0.keepAliveSeconds = 1 }) { broker in
             let peer = try broker.peer()
             try peer.subscribe("a")
             try peer.subscribed()
@@ -58,7 +58,7 @@ struct HalfCloseTests {
     @Test("while the broker is not reading from it still has all its publishes recorded and answered")
     func isReadToItsEnd() async throws {
         let store = GatedStore()
-        try await withBroker(store, limits: { $0.publishWindowBytes = 1_024 }) { broker in
+        try await withBroker(store, limits: .with { $0.publishWindowBytes = 1_024 }) { broker in
             let peer = try broker.peer(.compact)
             // More than one read turn takes, so that the window is full with frames still unread.
             let count: UInt64 = 60

@@ -278,6 +278,19 @@ struct SessionTimeTests {
         #expect(passed(&session, 20) == nil)
     }
 
+    @Test("peer-timeout: the peer's machine is looked at from time to time, also while the broker is not reading")
+    func looksAtThePeer() {
+        var session = makeSession { $0.peerTimeoutSeconds = 60 }
+        session.turnEnded(isInsideFrame: false, isReading: false, now: at(1))
+        for time in [60.0, 120] {
+            guard case .nothing = session.passed(now: at(time - 1)), case .checkPeer = session.passed(now: at(time))
+            else {
+                Issue.record("no look at \(time)")
+                return
+            }
+        }
+    }
+
     @Test("a half-closed peer, which cannot ping, is pinged")
     func pingsTheHalfClosed() {
         var session = makeSession { $0.keepAliveSeconds = 60 }

@@ -20,13 +20,12 @@ struct PublisherTests {
             let second = try broker.peer()
             #expect(try second.hello { $0.publisher = "p" }.lastID == 3)
             for _ in 1...5 { try second.publish("a", "x") }
-            let duplicate = try second.published()
-            #expect(duplicate.isDuplicate)
-            #expect(duplicate.lastID == 3)
-            let new = try second.published()
-            #expect(!new.isDuplicate)
-            #expect(new.lastID == 5)
-            #expect(new.lastSeq == 5)
+            var runs: [Published] = []
+            repeat { runs.append(try second.published()) } while runs.last?.lastID != 5
+            #expect(runs.filter(\.isDuplicate).reduce(0) { $0 + $1.count } == 3)
+            #expect(runs.filter(\.isDuplicate).last?.lastID == 3)
+            #expect(runs.filter { !$0.isDuplicate }.reduce(0) { $0 + $1.count } == 2)
+            #expect(runs.last?.lastSeq == 5)
         }
     }
 

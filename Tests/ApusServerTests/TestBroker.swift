@@ -4,6 +4,7 @@ import ApusServer
 import ApusStore
 import ApusTesting
 import ApusWire
+import Dispatch
 import Foundation
 import Logging
 import NIOCore
@@ -39,27 +40,95 @@ struct TestBroker {
 }
 
 /// Runs `body` with a broker, and stops it in order.
+///
+/// All of it on a thread of its own, because a scripted peer blocks: the threads of Swift's tasks stay free for what the
+/// broker does. A few at a time, so that tests do not slow each other.
 func withBroker(
-    _ store: any LogStore & LogQueries = MemoryStore(), limits change: (inout Limits) -> Void = { _ in },
-    configure: (inout Broker.Configuration) -> Void = { _ in }, _ body: (TestBroker) async throws -> Void
+    _ store: any LogStore & LogQueries = MemoryStore(), limits: Limits = .with { _ in },
+    configuration: Broker.Configuration = .with { _ in }, isStoppedByBody: Bool = false,
+    _ body: @escaping (TestBroker) throws -> Void
 ) async throws {
-    var configuration = Broker.Configuration()
-    configuration.listen = [ListenAddress(host: "127.0.0.1", port: 0)]
-    configuration.eventLoops = 1
-    configuration.limits.drainSeconds = 2
-    configuration.logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    change(&configuration.limits)
-    configure(&configuration)
-    let broker = try Broker(store: store, configuration: configuration)
-    let outcome: Result<Void, any Error>
-    do {
-        try await body(TestBroker(broker: broker, addresses: try await broker.listen()))
-        outcome = .success(())
-    } catch {
-        outcome = .failure(error)
+    var configuration = configuration
+    configuration.limits = limits
+    let final = configuration
+    // The test waits until the thread is done with it.
+    nonisolated(unsafe) let body = body
+    try await onOwnThread {
+        let broker = try Broker(store: store, configuration: final)
+        let outcome = Result {
+            try body(TestBroker(broker: broker, addresses: try block { try await broker.listen() }))
+        }
+        let stopped = Result { if !isStoppedByBody { try block { try await broker.stop() } } }
+        try outcome.get()
+        try stopped.get()
     }
-    do { try await broker.stop() } catch { if case .success = outcome { throw error } }
-    try outcome.get()
+}
+
+extension Limits {
+    static func with(_ change: (inout Limits) -> Void) -> Limits {
+        var limits = Limits.defaults
+        limits.drainSeconds = 2
+        change(&limits)
+        return limits
+    }
+}
+
+extension Broker.Configuration {
+    /// A free port of this machine, one event loop, no log.
+    static func with(_ change: (inout Broker.Configuration) -> Void) -> Broker.Configuration {
+        var configuration = Broker.Configuration()
+        configuration.listen = [ListenAddress(host: "127.0.0.1", port: 0)]
+        configuration.eventLoops = 1
+        configuration.logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        change(&configuration)
+        return configuration
+    }
+}
+
+private let turns = DispatchSemaphore(value: 3)
+
+func onOwnThread(_ body: @escaping @Sendable () throws -> Void) async throws {
+    try await withTaskExecutorPreference(ThreadExecutor()) {
+        turns.waitForTurn()
+        defer { turns.signal() }
+        try body()
+    }
+}
+
+extension DispatchSemaphore {
+    /// Blocks a thread that is there for being blocked.
+    fileprivate func waitForTurn() { wait() }
+}
+
+/// Runs each piece of a task on a new thread. What the test framework knows of the task stays with it.
+private final class ThreadExecutor: TaskExecutor {
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        onThread { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+    }
+}
+
+/// Waits on a thread for what is asynchronous.
+func block<Value: Sendable>(_ work: @escaping @Sendable () async throws -> Value) throws -> Value {
+    try begin(work)()
+}
+
+/// Begins what is asynchronous; the closure returned waits for it.
+func begin<Value: Sendable>(_ work: @escaping @Sendable () async throws -> Value) -> () throws -> Value {
+    let result = Watched<Result<Value, any Error>?>(nil)
+    Task {
+        do {
+            let value = try await work()
+            result.change { $0 = .success(value) }
+        } catch {
+            result.change { $0 = .failure(error) }
+        }
+    }
+    return {
+        try result.wait("a task") { $0 != nil }
+        guard let result = result.value else { throw WaitedTooLong("a task") }
+        return try result.get()
+    }
 }
 
 /// A log in a folder of its own, gone with the test.
@@ -174,4 +243,14 @@ extension ScriptedPeer {
         default: "\(frame)"
         }
     }
+}
+
+/// A message under any topic, also one that clients cannot publish to.
+func reserved(_ topic: String) throws -> Submission {
+    var submission = Submission(
+        connection: ConnectionID(hub: 0, number: 0), publisher: nil, arena: ByteBuffer(string: "x"))
+    submission.topics = [try Topic(topic)]
+    submission.encodings = [.undeclared]
+    submission.messages = [PendingMessage(payload: Slice(offset: 0, length: 1))]
+    return submission
 }

@@ -223,6 +223,8 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     private func submit() {
+        // Also of a turn whose publishes were all refused.
+        if let wait = names.spend(inbound.builder.takeNewNames(), now: .now()) { pause(for: wait) }
         guard let submission = inbound.builder.take() else { return }
         inFlight.append(Owed(submission))
         let bytes = submission.bytes
@@ -231,7 +233,6 @@ package final class NativeHandler: ChannelInboundHandler {
         let hasRoom = shared.intake.add(
             .publish(submission), bytes: bytes, rows: submission.messages.count, hub: id.hub)
         if !hasRoom, pauses.insert(.intake).inserted { shared.hub.pause(self) }
-        if let wait = names.spend(inbound.builder.takeNewNames(), now: .now()) { pause(for: wait) }
     }
 
     private func readMore() {
@@ -388,7 +389,7 @@ package final class NativeHandler: ChannelInboundHandler {
             return perform(session.openingFailed(error))
         case .refused(let error): refused(error)
         case .publish(let list):
-            inFlight.removeFirst()
+            _ = inFlight.popFirst()
             for answer in list { add(answer) }
         }
         uncommittedBytes -= bytes
@@ -405,7 +406,8 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     private func refused(_ error: ApusError) {
-        let owed = inFlight.removeFirst()
+        // None is in flight where it was a name whose conversation has ended meanwhile.
+        guard let owed = inFlight.popFirst() else { return }
         shared.gauges.refused(error.code)
         // What is queued behind a refusal that may pass is refused too: recorded ids stay a prefix.
         let endsPublishing = error.isFatal || (session.publisher != nil && error.mayPassLater)
