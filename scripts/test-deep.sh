@@ -30,7 +30,7 @@ thread() {
 # Memory: everything that reads foreign bytes, and everything that calls C.
 address() {
     ASAN_OPTIONS="detect_leaks=0 ${ASAN_OPTIONS:-}" run_tests --sanitize address --scratch-path .build-asan \
-        --filter '^Apus(Model|Wire|Store|Server)Tests\.'
+        --filter '^Apus(Model|Wire|Store|Server|Client)Tests\.'
 }
 
 # Every decoder against damaged input.
