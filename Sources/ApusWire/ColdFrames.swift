@@ -43,7 +43,8 @@ enum ColdFrames {
         let isUnanswered = isPublish && bag[.level] == .string(AckLevel.none.name)
         return .invalid(
             ErrorReply(
-                error, id: isUnanswered ? nil : number(.id), subscription: number(.subscription).flatMap(UInt32.init(exactly:)),
+                error, id: isUnanswered ? nil : number(.id),
+                subscription: number(.subscription).flatMap(UInt32.init(exactly:)),
                 query: number(.query).flatMap(UInt32.init(exactly:)), count: isPublish && !isUnanswered ? 1 : 0))
     }
 
