@@ -45,12 +45,14 @@ final class ReaderPool: @unchecked Sendable {
             case closed
         }
         let max = readersMax
-        let taken: Taken = state.wait(until: { $0.isClosed || !$0.idle.isEmpty || $0.count < max }) { state in
-            if state.isClosed { return .closed }
-            if let reader = state.idle.popLast() { return .reader(reader) }
-            state.count += 1
-            return .mayOpen
-        }
+        let taken: Taken = state.wait(
+            until: { $0.isClosed || !$0.idle.isEmpty || $0.count < max },
+            then: { state in
+                if state.isClosed { return .closed }
+                if let reader = state.idle.popLast() { return .reader(reader) }
+                state.count += 1
+                return .mayOpen
+            })
         switch taken {
         case .reader(let reader): return reader
         case .closed: throw ApusError(.closed, "the log is closed")
@@ -67,12 +69,14 @@ final class ReaderPool: @unchecked Sendable {
     /// Waits for the readers in use and closes all.
     func close() {
         state.change { $0.isClosed = true }
-        let readers = state.wait(until: { $0.idle.count == $0.count }) { state in
-            let idle = state.idle
-            state.idle = []
-            state.count = 0
-            return idle
-        }
+        let readers = state.wait(
+            until: { $0.idle.count == $0.count },
+            then: { state in
+                let idle = state.idle
+                state.idle = []
+                state.count = 0
+                return idle
+            })
         for reader in readers { reader.close() }
     }
 }

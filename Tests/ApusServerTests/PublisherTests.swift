@@ -20,7 +20,7 @@ struct PublisherTests {
             let second = try broker.peer()
             #expect(try second.hello { $0.publisher = "p" }.lastID == 3)
             for _ in 1...5 { try second.publish("a", "x") }
-            var runs: [Published] = []
+            var runs: [PublishedRun] = []
             repeat { runs.append(try second.published()) } while runs.last?.lastID != 5
             #expect(runs.filter(\.isDuplicate).reduce(0) { $0 + $1.count } == 3)
             #expect(runs.filter(\.isDuplicate).last?.lastID == 3)
