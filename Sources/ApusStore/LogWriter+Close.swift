@@ -1,6 +1,7 @@
 internal import ApusModel
 internal import GRDB
 internal import GRDBSQLite
+internal import Logging
 
 extension LogWriter {
     /// The last commit gives the unused seqs back and says that the log was closed properly; then everything is copied
@@ -43,5 +44,9 @@ extension LogWriter {
         let failure = SQLiteFailure(code: code, on: connection, doing: "copying the write-ahead log")
         // A foreign reader or a full disk: the write-ahead log stays, complete and synced.
         guard code == SQLITE_OK || failure.isBusy || failure.isFull else { throw failure.asError(path: file.path) }
+        guard code != SQLITE_OK else { return }
+        logger.warning(
+            "the write-ahead log stays beside the file: it is complete, and the next start goes on with it",
+            metadata: ["path": "\(file.walPath)", "reason": "\(failure)"])
     }
 }

@@ -48,7 +48,9 @@ struct PublishCommand: ClientCommand {
     var retain = false
 
     @Option(
-        help: ArgumentHelp("Your name as a publisher: what is sent again is recorded once.", valueName: "name"))
+        help: ArgumentHelp(
+            "Your name as a publisher: what this run sends again after a lost connection is recorded once.",
+            valueName: "name"))
     var publisher: String?
 
     @Option(

@@ -11,9 +11,10 @@ struct ServeCommand: AsyncParsableCommand {
         commandName: "serve",
         abstract: "Run the broker.",
         discussion: """
-            Keeps its messages in one SQLite file, which is created where there is none. Stops cleanly on Ctrl-C or
-            SIGTERM: answers what is in flight, says goodbye, checkpoints; a second signal ends it at once, and what
-            was acknowledged is safe all the same.
+            Keeps its messages in one SQLite file, which is created where there is \
+            none. Stops cleanly on Ctrl-C or SIGTERM: answers what is in flight, says \
+            goodbye, checkpoints; a second signal ends it at once, and what was \
+            acknowledged is safe all the same.
 
             EXAMPLES
               apus serve
@@ -22,6 +23,50 @@ struct ServeCommand: AsyncParsableCommand {
               apus serve --listen 127.0.0.1:0 --outbox-bytes 262144
             """)
 
+    @OptionGroup(title: "The broker")
+    var options: ServeOptions
+
+    @OptionGroup(title: "Limits")
+    var limitOptions: LimitOptions
+
+    func validate() throws {
+        do throws(ApusError) {
+            _ = try brokerConfiguration()
+        } catch {
+            throw error.validation
+        }
+    }
+
+    func run() async throws {
+        signal(SIGPIPE, SIG_IGN)
+        do throws(ApusError) {
+            try await BrokerProcess(configuration: try brokerConfiguration(), db: options.db).run()
+        } catch {
+            Console.error(error)
+            throw ExitStatus(error.code).exitCode
+        }
+    }
+
+    private func brokerConfiguration() throws(ApusError) -> Broker.Configuration {
+        var configuration = Broker.Configuration()
+        if !options.listen.isEmpty { configuration.listen = options.listen }
+        configuration.limits = try limitOptions.limits()
+        if let eventLoops = options.eventLoops {
+            guard (1...1_024).contains(eventLoops) else {
+                throw ApusError(.usage, "--event-loops is \(eventLoops), it may be 1 to 1024")
+            }
+            configuration.eventLoops = eventLoops
+        }
+        if let defaultTopic = options.defaultTopic { configuration.defaultTopic = try Topic(defaultTopic) }
+        configuration.allowsAnonymous = options.allowAnonymous
+        configuration.version = Apus.versionNumber
+        configuration.logger = ServeLog.logger(level: options.logLevel.level)
+        return configuration
+    }
+}
+
+/// What to serve, and where: before the limits in the help.
+struct ServeOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The file that holds the log.", valueName: "file"))
     var db = "apus.db"
 
@@ -45,44 +90,6 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp("What to log: trace, debug, info, notice, warning, error, critical.", valueName: "level"))
     var logLevel = LogLevel.notice
-
-    @OptionGroup(title: "Limits")
-    var limitOptions: LimitOptions
-
-    func validate() throws {
-        do throws(ApusError) {
-            _ = try brokerConfiguration()
-        } catch {
-            throw error.validation
-        }
-    }
-
-    func run() async throws {
-        signal(SIGPIPE, SIG_IGN)
-        do throws(ApusError) {
-            try await BrokerProcess(configuration: try brokerConfiguration(), db: db).run()
-        } catch {
-            Console.error(error)
-            throw ExitStatus(error.code).exitCode
-        }
-    }
-
-    private func brokerConfiguration() throws(ApusError) -> Broker.Configuration {
-        var configuration = Broker.Configuration()
-        if !listen.isEmpty { configuration.listen = listen }
-        configuration.limits = try limitOptions.limits()
-        if let eventLoops {
-            guard (1...1_024).contains(eventLoops) else {
-                throw ApusError(.usage, "--event-loops is \(eventLoops), it may be 1 to 1024")
-            }
-            configuration.eventLoops = eventLoops
-        }
-        if let defaultTopic { configuration.defaultTopic = try Topic(defaultTopic) }
-        configuration.allowsAnonymous = allowAnonymous
-        configuration.version = Apus.versionNumber
-        configuration.logger = ServeLog.logger(level: logLevel.level)
-        return configuration
-    }
 }
 
 /// swift-log's levels, by name.

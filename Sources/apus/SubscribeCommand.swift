@@ -102,6 +102,7 @@ struct SubscribeCommand: ClientCommand {
         if Interrupts.isRequested || Task.isCancelled { return .interrupted }
         output.flush()
         _ = await client.close()
+        if counter.value == 0 { console.note("no message matches") }
         return counter.value > 0 ? .done : .nothingMatched
     }
 

@@ -7,7 +7,9 @@ import Testing
 extension ProcessTests {
     @Suite("Killed with SIGKILL, again and again")
     struct KillTests {
-        private static let rounds = 9
+        /// More of them in the deep tests.
+        private static let rounds =
+            ProcessInfo.processInfo.environment["APUS_TORTURE_ROUNDS"].flatMap(Int.init).map { max(2, $0) } ?? 9
 
         @Test("Nothing acknowledged is lost, no seq comes back, what is sent again is recorded once, in order")
         func broker() async throws {

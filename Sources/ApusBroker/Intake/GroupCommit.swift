@@ -25,9 +25,11 @@ package struct GroupCommit: Sendable {
     ///   acknowledged, everything still queued was refused, and the store is left for the next start to check.
     package func run() throws(ApusError) {
         var nextRest: Int64? = 0
+        // Why the log refuses everything, while it does: said once, and once when it is over.
+        var refusal: ApusError?
         while true {
             switch intake.take(timeoutMicroseconds: nextRest) {
-            case .batch(let batch): try commit(batch)
+            case .batch(let batch): try commit(batch, &refusal)
             case .timeout: break
             case .end:
                 try store.close()
@@ -41,13 +43,24 @@ package struct GroupCommit: Sendable {
         }
     }
 
-    private func commit(_ batch: Intake.Batch) throws(ApusError) {
+    private func commit(_ batch: Intake.Batch, _ refusal: inout ApusError?) throws(ApusError) {
         do throws(ApusError) {
             let outcome = try store.append(batch.items)
+            report(outcome, &refusal)
             announcer.announce(items: batch.items, outcome: outcome, freed: intake.committed(bytes: batch.bytes))
         } catch {
             refuse(batch, error)
             throw refuseAll(error)
+        }
+    }
+
+    private func report(_ outcome: CommitOutcome, _ refusal: inout ApusError?) {
+        if outcome.batch != nil {
+            if refusal != nil { logger.notice("publishes are recorded again") }
+            refusal = nil
+        } else if case .refused(let reason)? = outcome.answers.first, reason.mayPassLater, reason.code != .fenced {
+            if refusal == nil { logger.error("publishes are refused", metadata: ["reason": "\(reason)"]) }
+            refusal = reason
         }
     }
 

@@ -4,106 +4,106 @@ internal import ArgumentParser
 /// A flag for each limit. A test checks that none is missing.
 struct LimitOptions: ParsableArguments {
     @Option(help: help("max-connections"))
-    var maxConnections: Int?
+    var maxConnections: LimitValue?
 
     @Option(help: help("max-header-bytes"))
-    var maxHeaderBytes: Int?
+    var maxHeaderBytes: LimitValue?
 
     @Option(help: help("max-message-bytes"))
-    var maxMessageBytes: Int?
+    var maxMessageBytes: LimitValue?
 
     @Option(help: help("receive-bytes"))
-    var receiveBytes: Int?
+    var receiveBytes: LimitValue?
 
     @Option(help: help("frame-timeout"))
-    var frameTimeout: Int?
+    var frameTimeout: LimitValue?
 
     @Option(help: help("keep-alive"))
-    var keepAlive: Int?
+    var keepAlive: LimitValue?
 
     @Option(help: help("peer-timeout"))
-    var peerTimeout: Int?
+    var peerTimeout: LimitValue?
 
     @Option(help: help("publish-window-bytes"))
-    var publishWindowBytes: Int?
+    var publishWindowBytes: LimitValue?
 
     @Option(help: help("uncommitted-bytes"))
-    var uncommittedBytes: Int?
+    var uncommittedBytes: LimitValue?
 
     @Option(help: help("new-names-per-second"))
-    var newNamesPerSecond: Int?
+    var newNamesPerSecond: LimitValue?
 
     @Option(help: help("max-answers"))
-    var maxAnswers: Int?
+    var maxAnswers: LimitValue?
 
     @Option(help: help("max-headers"))
-    var maxHeaders: Int?
+    var maxHeaders: LimitValue?
 
     @Option(help: help("batch-bytes"))
-    var batchBytes: Int?
+    var batchBytes: LimitValue?
 
     @Option(help: help("batch-rows"))
-    var batchRows: Int?
+    var batchRows: LimitValue?
 
     @Option(help: help("max-topics"))
-    var maxTopics: Int?
+    var maxTopics: LimitValue?
 
     @Option(help: help("max-encodings"))
-    var maxEncodings: Int?
+    var maxEncodings: LimitValue?
 
     @Option(help: help("max-publishers"))
-    var maxPublishers: Int?
+    var maxPublishers: LimitValue?
 
     @Option(help: help("publisher-idle"))
-    var publisherIdle: Int?
+    var publisherIdle: LimitValue?
 
     @Option(help: help("sync-delay"))
-    var syncDelay: Int?
+    var syncDelay: LimitValue?
 
     @Option(help: help("busy-timeout"))
-    var busyTimeout: Int?
+    var busyTimeout: LimitValue?
 
     @Option(help: help("wal-checkpoint"))
-    var walCheckpoint: Int?
+    var walCheckpoint: LimitValue?
 
     @Option(help: help("wal-pause"))
-    var walPause: Int?
+    var walPause: LimitValue?
 
     @Option(help: help("wal-limit"))
-    var walLimit: Int?
+    var walLimit: LimitValue?
 
     @Option(help: help("name-cache"))
-    var nameCache: Int?
+    var nameCache: LimitValue?
 
     @Option(help: help("tail-bytes"))
-    var tailBytes: Int?
+    var tailBytes: LimitValue?
 
     @Option(help: help("outbox-bytes"))
-    var outboxBytes: Int?
+    var outboxBytes: LimitValue?
 
     @Option(help: help("page-bytes"))
-    var pageBytes: Int?
+    var pageBytes: LimitValue?
 
     @Option(help: help("pages-bytes"))
-    var pagesBytes: Int?
+    var pagesBytes: LimitValue?
 
     @Option(help: help("max-subscriptions"))
-    var maxSubscriptions: Int?
+    var maxSubscriptions: LimitValue?
 
     @Option(help: help("max-filters"))
-    var maxFilters: Int?
+    var maxFilters: LimitValue?
 
     @Option(help: help("max-filter-levels"))
-    var maxFilterLevels: Int?
+    var maxFilterLevels: LimitValue?
 
     @Option(help: help("max-queries"))
-    var maxQueries: Int?
+    var maxQueries: LimitValue?
 
     @Option(help: help("replies-bytes"))
-    var repliesBytes: Int?
+    var repliesBytes: LimitValue?
 
     @Option(help: help("drain-time"))
-    var drainTime: Int?
+    var drainTime: LimitValue?
 
     private static func help(_ name: String) -> ArgumentHelp {
         guard let row = Limits.table.first(where: { $0.name == name }) else { return "" }
@@ -112,7 +112,7 @@ struct LimitOptions: ParsableArguments {
     }
 
     /// By the limit's name: what was given.
-    private var given: [(name: String, value: Int?)] {
+    private var given: [(name: String, value: LimitValue?)] {
         [
             ("max-connections", maxConnections),
             ("max-header-bytes", maxHeaderBytes),
@@ -159,8 +159,27 @@ struct LimitOptions: ParsableArguments {
         var limits = Limits.defaults
         for (name, value) in given {
             guard let value, let row = Limits.table.first(where: { $0.name == name }) else { continue }
-            try row.set(value, in: &limits)
+            try row.set(value.number, in: &limits)
         }
         return limits
+    }
+}
+
+/// A number, or one with K, M, G or T behind it (with or without iB): powers of 1,024.
+struct LimitValue: ExpressibleByArgument {
+    let number: Int
+
+    init?(argument: String) {
+        var digits = argument[...]
+        var scale = 1
+        if digits.hasSuffix("iB") { digits = digits.dropLast(2) }
+        if let unit = digits.last, let power = "KMGT".firstIndex(of: unit) {
+            scale = 1 << (10 * ("KMGT".distance(from: "KMGT".startIndex, to: power) + 1))
+            digits = digits.dropLast()
+        }
+        guard digits.count == argument.count || scale > 1, let value = Int(digits) else { return nil }
+        let (product, overflow) = value.multipliedReportingOverflow(by: scale)
+        guard !overflow else { return nil }
+        number = product
     }
 }

@@ -9,7 +9,7 @@ struct ConnectionOptions: ParsableArguments, Sendable {
     @Option(
         name: .shortAndLong,
         help: ArgumentHelp(
-            "The broker: apus://host[:port], apus+unix:///path, or just host[:port].",
+            "The broker: apus://host[:port], or just host[:port].",
             discussion: "Without it $APUS_SERVER, else \(Endpoint.local).", valueName: "server"),
         transform: parsing(Endpoint.init))
     var server: Endpoint?
