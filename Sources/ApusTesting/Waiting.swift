@@ -8,7 +8,7 @@ package struct WaitedTooLong: Error, CustomStringConvertible {
 }
 
 /// The bound of every wait: far above what anything takes, so that a busy machine fails no test.
-package let patienceSeconds = 30
+package let patienceSeconds = 120
 
 /// A value that threads change, and that tests wait for.
 package final class Watched<Value: Sendable>: Sendable {
