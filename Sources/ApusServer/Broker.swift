@@ -156,12 +156,9 @@ package final class Broker: Sendable {
             .serverChannelOption(.maxMessagesPerRead, value: 1)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(
-                        AdmissionHandler(admission: admission) {
-                            logger.warning(
-                                "no more connections are accepted for now",
-                                metadata: ["max-connections": "\(connectionsMax)"])
-                        })
+                    try channel.pipeline.syncOperations.addHandlers(
+                        AdmissionHandler(admission: admission, connectionsMax: connectionsMax, logger: logger),
+                        AcceptBackoffHandler())
                 }
             }
             .childChannelOption(.autoRead, value: false)

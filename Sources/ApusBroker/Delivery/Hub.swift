@@ -288,7 +288,11 @@ package final class Hub {
         mayShare: Bool = false
     ) {
         let now = clock()
-        for gap in batch.gaps where gap.through > subscription.position { subscription.outlet.gap(subscription, gap) }
+        // A page that is delivered in pieces tells of its gaps once.
+        for gap in batch.gaps where gap.through > max(subscription.position, subscription.gapsThrough) {
+            subscription.gapsThrough = gap.through
+            subscription.outlet.gap(subscription, gap)
+        }
         var index = selection.firstIndex(in: batch, after: subscription.position)
         let end = selection.count(in: batch)
         while index < end {

@@ -1,6 +1,7 @@
 // Station 0, admission. Runs on the accepting event loops. In: connections that wait in the kernel's backlog. Bounded
 // by `max-connections`: at the limit nothing is accepted, and the backlog waits.
 
+internal import Logging
 internal import NIOConcurrencyHelpers
 internal import NIOCore
 
@@ -47,22 +48,42 @@ final class AdmissionHandler: ChannelDuplexHandler {
     typealias OutboundIn = Never
 
     private let admission: Admission
-    private let onFull: () -> Void
+    private let logger: Logger
+    private let connectionsMax: Int
+    /// Why nothing is accepted is said once, and once more when it is over.
+    private var isFull = false
+    private var isFailing = false
 
-    init(admission: Admission, onFull: @escaping () -> Void) {
+    init(admission: Admission, connectionsMax: Int, logger: Logger) {
         self.admission = admission
-        self.onFull = onFull
+        self.connectionsMax = connectionsMax
+        self.logger = logger
+    }
+
+    /// Accepting failed: mostly for want of descriptors. `AcceptBackoffHandler`, behind this one, tries again later.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if !isFailing {
+            logger.error("connections cannot be accepted for now", metadata: ["reason": "\(error)"])
+        }
+        isFailing = true
+        context.fireErrorCaught(error)
     }
 
     func read(context: ChannelHandlerContext) {
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         let loop = context.eventLoop
         let hasRoom = admission.hasRoom { loop.execute { bound.value.read() } }
-        if hasRoom { context.read() } else { onFull() }
+        if hasRoom { return context.read() }
+        if !isFull {
+            logger.warning("no more connections are accepted", metadata: ["max-connections": "\(connectionsMax)"])
+        }
+        isFull = true
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let admission = admission
+        if isFull || isFailing { logger.notice("connections are accepted again") }
+        (isFull, isFailing) = (false, false)
         admission.opened()
         unwrapInboundIn(data).closeFuture.whenComplete { _ in admission.closed() }
         context.fireChannelRead(data)

@@ -45,6 +45,7 @@ package final class NativeHandler: ChannelInboundHandler {
     private var needsFlush = false
     private var isFlushing = false
     private var becameWritable = false
+    private var turn = 0
     private var isInsideRead = false
     private var isProcessing = false
 
@@ -145,7 +146,10 @@ package final class NativeHandler: ChannelInboundHandler {
 
     private func resumeCursors() {
         becameWritable = false
-        for subscription in subscriptions.values { shared.hub.resume(subscription) }
+        // Each time another one comes first: what one replay leaves of the room would never be enough for the others.
+        let all = Array(subscriptions.values)
+        turn = turn == .max ? 0 : turn + 1
+        for index in all.indices { shared.hub.resume(all[(index + turn % all.count) % all.count]) }
         for query in queries.values { query.resume() }
     }
 
@@ -215,10 +219,10 @@ package final class NativeHandler: ChannelInboundHandler {
         submit()
         inbound.reader.settle()
         updateHeldBytes()
+        finishIfCutOff()
         flush()
         session.turnEnded(isInsideFrame: reader.isInsideFrame, isReading: pauses.isEmpty, now: .now())
         armTimer()
-        finishIfCutOff()
         finishIfNothingIsOwed()
     }
 
