@@ -53,6 +53,10 @@ public struct Topic: Hashable, Sendable, CustomStringConvertible {
     /// Topics that begin with `$` are the broker's own: clients cannot publish to them.
     package var isReserved: Bool { storage.bytes[0] == UInt8(ascii: "$") }
     package var hash: Int { storage.hash }
+    /// Bytes of memory: its text is kept twice.
+    package var cost: Int { 2 * storage.bytes.count + 64 }
+    /// Whether caches that are bounded by the number of their entries may keep it.
+    package var isCacheable: Bool { storage.bytes.count <= 1_024 }
 
     public static func == (a: Topic, b: Topic) -> Bool {
         a.storage === b.storage || (a.storage.hash == b.storage.hash && a.storage.bytes == b.storage.bytes)

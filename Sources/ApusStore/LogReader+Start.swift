@@ -7,7 +7,16 @@ extension LogReader {
         switch position {
         case .now, .lastPerTopic: return try snapshot { $0.head }
         case .start: return try snapshot { $0.trimmedThrough }
-        case .seq(let seq): return seq == 0 ? 0 : seq - 1
+        case .seq(let seq):
+            // After an unclean stop the head is the end of the reservation, so whatever was handed out lies below it.
+            let head = try snapshot { $0.head }
+            guard seq <= head + 1 else {
+                throw ApusError(
+                    .logChanged, "seq \(seq) was never given out by this log, whose head is \(head)",
+                    hint: "Is it the log that the position comes from? Subscribe from a position that makes sense here."
+                )
+            }
+            return seq == 0 ? 0 : seq - 1
         case .time(let time): return try snapshot { try self.seq(before: time, $0) }
         case .ago(let time):
             let (since, overflow) = settings.clock().subtractingReportingOverflow(time)

@@ -32,7 +32,14 @@ extension LogWriter {
         // `transact` ran its body, or it threw.
         guard let staged else { throw .fatal(WriteStop.unknown(path: file.path, "nothing was recorded")) }
         publish(staged)
-        if staged.isUnreserved, staged.level != .synced { try sync() }
+        if staged.isUnreserved, staged.level != .synced {
+            do {
+                try sync()
+            } catch .refused(let reason) {
+                // The batch is committed: it can be refused no more.
+                throw .fatal(reason)
+            }
+        }
         return CommitOutcome(batch: staged.batch, answers: staged.answers)
     }
 
@@ -77,7 +84,7 @@ extension LogWriter {
     private func publish(_ stage: Stage) {
         for message in stage.messages { postings.add(message.seq, topic: stage.topicIDs[Int(message.topic)]) }
         if let entry = stage.sealedEntries { postings.didWrite(through: entry) }
-        for (topic, entry) in stage.newTopics { topicNames.insert(entry, for: topic) }
+        for (topic, entry) in stage.newTopics where topic.isCacheable { topicNames.insert(entry, for: topic) }
         for (encoding, entry) in stage.newEncodings { encodingNames.insert(entry, for: encoding) }
         for (row, publisher) in stage.opened { openedPublishers[row] = publisher }
         state = stage.state

@@ -72,7 +72,8 @@ package final class MessageBatch: Sendable {
         self.arenas = arenas
         self.gaps = gaps
         bytes =
-            arenas.reduce(0) { $0 + $1.storageCapacity } + messages.capacity * MemoryLayout<StoredMessage>.stride + 256
+            topics.reduce(0) { $0 + $1.cost } + arenas.reduce(0) { $0 + $1.storageCapacity } + messages.capacity
+            * MemoryLayout<StoredMessage>.stride + 256
     }
 
     /// By topic index: the indices of its messages, ascending.

@@ -63,6 +63,8 @@ package struct Submission: Sendable {
     package var encodings: [Encoding] = []
     package var messages: [PendingMessage] = []
     package var arena: ByteBuffer
+    /// What the texts of its topics cost.
+    package var nameBytes = 0
 
     package init(connection: ConnectionID, publisher: PublisherHandle?, arena: ByteBuffer) {
         self.connection = connection
@@ -72,6 +74,6 @@ package struct Submission: Sendable {
 
     /// What it costs in memory: the storage allocated, not the bytes used.
     package var bytes: Int {
-        arena.storageCapacity + messages.capacity * MemoryLayout<PendingMessage>.stride + 256
+        arena.storageCapacity + messages.capacity * MemoryLayout<PendingMessage>.stride + nameBytes + 256
     }
 }

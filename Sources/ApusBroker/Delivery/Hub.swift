@@ -205,6 +205,7 @@ package final class Hub {
     }
 
     private func lookUp(_ start: StartPosition, for subscription: Subscription) {
+        subscription.isReading = true
         let bound = NIOLoopBound((self, subscription), eventLoop: loop)
         let loop = loop
         readers.start(start, filters: subscription.filters) { result in
@@ -216,7 +217,11 @@ package final class Hub {
     }
 
     private func started(_ subscription: Subscription, _ start: StartPosition, _ result: Result<Seq, ApusError>) {
-        guard !subscription.isClosed else { return }
+        subscription.isReading = false
+        guard !subscription.isClosed else {
+            subscription.onIdle?()
+            return
+        }
         switch result {
         case .failure(let error): fail(subscription, error)
         case .success(let seq) where start == .lastPerTopic:
@@ -288,11 +293,9 @@ package final class Hub {
         mayShare: Bool = false
     ) {
         let now = clock()
-        // A page that is delivered in pieces tells of its gaps once.
-        for gap in batch.gaps where gap.through > max(subscription.position, subscription.gapsThrough) {
-            subscription.gapsThrough = gap.through
-            subscription.outlet.gap(subscription, gap)
-        }
+        // A gap may span messages: who resumes behind a gap must have had all that lies before its end.
+        let first = batch.messages.first?.seq ?? .max
+        report(batch.gaps.filter { $0.through < first }, to: subscription)
         var index = selection.firstIndex(in: batch, after: subscription.position)
         let end = selection.count(in: batch)
         while index < end {
@@ -308,6 +311,7 @@ package final class Hub {
             // A chunk ends behind its last message, so the cursor resumes exactly at the next one.
             if index < end { subscription.position = selection.message(index, in: batch).seq - 1 }
         }
+        report(batch.gaps.filter { $0.through >= first }, to: subscription)
         subscription.position = max(subscription.position, batch.through)
     }
 
@@ -325,6 +329,14 @@ package final class Hub {
         // Where credit ends inside it, the subscription gets one of its own.
         if let chunk, chunk.count <= request.countMax { return chunk }
         return subscription.outlet.encode(request)
+    }
+
+    /// Each gap once, also of a page that is delivered in pieces.
+    private func report(_ gaps: [Gap], to subscription: Subscription) {
+        for gap in gaps where gap.through > subscription.gapsThrough {
+            subscription.gapsThrough = gap.through
+            subscription.outlet.gap(subscription, gap)
+        }
     }
 
     private func reportExpired(_ seqs: [Seq], to subscription: Subscription) {
@@ -362,7 +374,10 @@ package final class Hub {
         _ result: Result<MessageBatch, ApusError>, for subscription: Subscription, isRetained: Bool
     ) {
         subscription.isReading = false
-        guard !subscription.isClosed else { return }
+        guard !subscription.isClosed else {
+            subscription.onIdle?()
+            return
+        }
         switch result {
         case .failure(let error): return fail(subscription, error)
         case .success(let page): deliver(page, to: subscription, .all, isRetained: isRetained)

@@ -13,6 +13,11 @@ package final class PageReader: Sendable {
         /// It ended at the number of messages that was asked for, not at its bytes: who may have more reads more.
         let isCut: Bool
 
+        /// What it costs to keep: the page, the filters' texts, and enough for itself that look-ups stay short.
+        var bytes: Int {
+            page.bytes + filters.filters.reduce(4_096) { $0 + 4 * $1.text.utf8.count }
+        }
+
         func answers(_ request: PageRequest) -> Bool {
             guard page.after <= request.after, request.after < page.through, filters == request.filters else {
                 return false
@@ -76,9 +81,10 @@ package final class PageReader: Sendable {
         let isCut = page.messages.count >= request.countMax
         guard !isCut || page.messages.count >= PageReader.keptMessagesMin else { return }
         cache.withLockedValue { cache in
-            cache.pages.append(Entry(filters: request.filters, page: page, isCut: isCut))
-            cache.bytes += page.bytes
-            while cache.bytes > bytesMax, let oldest = cache.pages.popFirst() { cache.bytes -= oldest.page.bytes }
+            let entry = Entry(filters: request.filters, page: page, isCut: isCut)
+            cache.pages.append(entry)
+            cache.bytes += entry.bytes
+            while cache.bytes > bytesMax, let oldest = cache.pages.popFirst() { cache.bytes -= oldest.bytes }
         }
     }
 }

@@ -48,7 +48,9 @@ package final class QueryCursor {
     private var sent: UInt64 = 0
     private var bounds: (after: Seq, through: Seq)?
     private var topicPage: (rows: ArraySlice<TopicRow>, next: Int64?) = ([], 0)
-    private(set) var isReading = false
+    package private(set) var isReading = false
+    /// Called when what was being read for it has come after it was cancelled.
+    package var onIdle: (() -> Void)?
     private var isClosed = false
 
     package init(
@@ -133,7 +135,10 @@ package final class QueryCursor {
 
     private func received(_ result: Result<Page, ApusError>) {
         isReading = false
-        guard !isClosed else { return }
+        guard !isClosed else {
+            onIdle?()
+            return
+        }
         switch result {
         case .failure(let error):
             isClosed = true

@@ -119,7 +119,9 @@ package final class Subscription {
     var gapsThrough: Seq = 0
     /// It has everything that the hub has seen.
     var isLive = false
-    var isReading = false
+    package internal(set) var isReading = false
+    /// Called when what was being read for it has come after it was closed.
+    package var onIdle: (() -> Void)?
     var isClosed = false
     var hasCaughtUp = false
     /// Messages that may be sent; nil for no limit but the socket's.

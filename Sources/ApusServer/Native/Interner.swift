@@ -19,6 +19,7 @@ final class Interner {
         if let topic = topics[hash], bytes.holds(topic.bytes) { return topic }
         let topic = try Topic(validating: Array(bytes))
         misses += 1
+        guard topic.isCacheable else { return topic }
         if topics.count >= entriesMax { topics.removeAll(keepingCapacity: true) }
         topics[hash] = topic
         return topic

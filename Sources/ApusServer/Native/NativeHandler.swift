@@ -26,6 +26,8 @@ package final class NativeHandler: ChannelInboundHandler {
         static let replies = Pause(rawValue: 8)
         /// It brings new names too fast.
         static let names = Pause(rawValue: 16)
+        /// It gave up subscriptions and queries for which the log is still being read.
+        static let abandoned = Pause(rawValue: 32)
     }
 
     let shared: NativeDoor
@@ -46,6 +48,7 @@ package final class NativeHandler: ChannelInboundHandler {
     private var isFlushing = false
     private var becameWritable = false
     private var turn = 0
+    private var abandoned = 0
     private var isInsideRead = false
     private var isProcessing = false
 
@@ -271,14 +274,36 @@ package final class NativeHandler: ChannelInboundHandler {
                 .openPublisher(OpenPublisher(connection: id, user: user, name: name)), bytes: 0, rows: 1, hub: id.hub)
         case .subscribe(let subscribe): start(subscribe)
         case .unsubscribe(let number):
-            if let subscription = subscriptions.removeValue(forKey: number) { shared.hub.unsubscribe(subscription) }
+            if let subscription = subscriptions.removeValue(forKey: number) {
+                shared.hub.unsubscribe(subscription)
+                if subscription.isReading { subscription.onIdle = abandon() }
+            }
         case .credit(let credit): add(credit)
         case .query(let query): start(query)
         case .cancelQuery(let number):
-            queries.removeValue(forKey: number)?.cancel()
+            if let query = queries.removeValue(forKey: number) {
+                query.cancel()
+                if query.isReading { query.onIdle = abandon() }
+            }
             reply(.end(QueryEnd(query: number, reason: "cancelled")))
         case .checkPeer: checkPeer()
         case .finish(let frame): finish(frame)
+        }
+    }
+
+    /// So many reads of the log may be under way for what the connection has given up already.
+    private static let abandonedMax = 16
+
+    /// One more read of the log is under way for nobody: who makes many of them is not read until they are done.
+    ///
+    /// - Returns: to be called when it is done.
+    private func abandon() -> () -> Void {
+        abandoned += 1
+        if abandoned >= NativeHandler.abandonedMax { pauses.insert(.abandoned) }
+        return { [weak self] in
+            guard let self else { return }
+            abandoned -= 1
+            if abandoned < NativeHandler.abandonedMax { resume(.abandoned) }
         }
     }
 
@@ -304,7 +329,8 @@ package final class NativeHandler: ChannelInboundHandler {
 
     // MARK: Writing
 
-    package var isWritable: Bool { context?.channel.isWritable ?? false }
+    /// Cursors stop also while replies wait, so that no message overtakes the reply that announces it.
+    package var isWritable: Bool { replies.readableBytes == 0 && (context?.channel.isWritable ?? false) }
 
     /// Appends to the turn's small frames; large ones go by themselves.
     func write(_ bytes: ByteBuffer) {
@@ -327,9 +353,10 @@ package final class NativeHandler: ChannelInboundHandler {
         isFlushing = true
         var turns = 0
         repeat {
-            if becameWritable { resumeCursors() }
             writeReplies(context)
             writeAnswers(context)
+            // Last, because a cursor that is behind takes all the room there is.
+            if becameWritable { resumeCursors() }
             if needsFlush {
                 needsFlush = false
                 writeOut(context)
@@ -481,7 +508,8 @@ package final class NativeHandler: ChannelInboundHandler {
         guard let farewell else { return }
         isLingering = true
         for subscription in subscriptions.values { shared.hub.unsubscribe(subscription) }
-        subscriptions = [:]
+        for query in queries.values { query.cancel() }
+        (subscriptions, queries) = ([:], [:])
         FrameWriter.write(farewell, way ?? .json, into: &out)
         linger(context)
     }

@@ -105,7 +105,10 @@ struct SubmissionBuilder {
     private mutating func index(of topic: Topic) -> UInt32 {
         if let lastTopic, lastTopic.topic == topic { return lastTopic.index }
         let index = topicIndices[topic] ?? UInt32(submission?.topics.count ?? 0)
-        if topicIndices.updateValue(index, forKey: topic) == nil { submission?.topics.append(topic) }
+        if topicIndices.updateValue(index, forKey: topic) == nil {
+            submission?.topics.append(topic)
+            submission?.nameBytes += topic.cost
+        }
         lastTopic = (topic, index)
         return index
     }
