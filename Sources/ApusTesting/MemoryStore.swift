@@ -149,7 +149,9 @@ package final class MemoryStore: LogStore, LogQueries {
         return .publish(answers)
     }
 
-    private static func batch(_ records: some Sequence<Record>, after: Seq, through: Seq) -> MessageBatch {
+    private static func batch(
+        _ records: some Sequence<Record>, after: Seq, through: Seq, gaps: [Gap] = []
+    ) -> MessageBatch {
         var messages: [StoredMessage] = []
         var topics: [Topic] = []
         var encodings: [Encoding] = []
@@ -171,42 +173,53 @@ package final class MemoryStore: LogStore, LogQueries {
         }
         return MessageBatch(
             after: after, through: through, messages: messages, topics: topics, encodings: encodings,
-            publishers: publishers, arenas: arenas)
+            publishers: publishers, arenas: arenas, gaps: gaps)
     }
 
     // MARK: Reading
 
     package func page(_ request: PageRequest) throws(ApusError) -> MessageBatch {
-        state.withLockedValue { state in
+        let now = clock()
+        return state.withLockedValue { state in
             state.pagesRead += 1
-            return MemoryStore.page(request, state.records.filter { request.filters.matches($0.topic) })
+            return MemoryStore.page(request, state.records.filter { request.filters.matches($0.topic) }, now)
         }
     }
 
     package func retained(_ request: PageRequest) throws(ApusError) -> MessageBatch {
-        state.withLockedValue { state in
+        let now = clock()
+        return state.withLockedValue { state in
             var latest: [Topic: Record] = [:]
             for record in state.records where record.isRetained {
                 latest[record.topic] = record.message.payload.isEmpty ? nil : record
             }
             let records = latest.values.filter { request.filters.matches($0.topic) }
-            return MemoryStore.page(request, records.sorted { $0.message.seq < $1.message.seq })
+            return MemoryStore.page(request, records.sorted { $0.message.seq < $1.message.seq }, now)
         }
     }
 
-    private static func page(_ request: PageRequest, _ records: [Record]) -> MessageBatch {
+    /// What has expired is left out, and is one gap.
+    private static func page(_ request: PageRequest, _ records: [Record], _ now: Microseconds) -> MessageBatch {
         let inside = records.filter { $0.message.seq > request.after && $0.message.seq <= request.through }
         var bytes = 0
         var taken: [Record] = []
+        var expired: [Seq] = []
         for record in inside {
+            if record.message.expiresAt != 0, record.message.expiresAt <= now {
+                expired.append(record.message.seq)
+                continue
+            }
             guard taken.isEmpty || (taken.count < request.countMax && bytes < request.bytesMax) else { break }
             bytes += Int(record.message.payload.length)
             taken.append(record)
         }
-        let isAll = taken.count == inside.count
+        let isAll = taken.count + expired.count == inside.count
+        let gap = expired.first.map {
+            Gap(from: $0, through: expired.last ?? $0, count: UInt64(expired.count), reason: "expired")
+        }
         return batch(
-            taken, after: request.after,
-            through: isAll ? request.through : taken.last?.message.seq ?? request.through)
+            taken, after: request.after, through: isAll ? request.through : taken.last?.message.seq ?? request.through,
+            gaps: gap.map { [$0] } ?? [])
     }
 
     package func start(_ position: StartPosition, filters: FilterSet) throws(ApusError) -> Seq {

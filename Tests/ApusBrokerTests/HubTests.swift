@@ -110,6 +110,24 @@ struct HubTests {
         #expect(outlet.events.last == .gap(Gap(from: 2, through: 4, count: 2, reason: "expired")))
     }
 
+    @Test("a gap comes behind the messages that lie before its end: who resumes behind it has had them")
+    func gapsComeBehind() throws {
+        let bench = HubBench()
+        try bench.commit(["a"])
+        try bench.commit(["a"], ttl: 10)
+        try bench.commit(["a"])
+        try bench.commit(["a"], ttl: 10)
+        bench.clock.advance(seconds: 10)
+        let outlet = ScriptedOutlet()
+        try bench.subscribe(["a"], from: .start, outlet: outlet)
+        try bench.settle()
+        #expect(
+            outlet.events == [
+                .subscribed(next: 1), .message(1), .message(3),
+                .gap(Gap(from: 2, through: 4, count: 2, reason: "expired")), .caughtUp(4),
+            ])
+    }
+
     @Test("last-per-topic gives the retained messages, marked, and then what came since")
     func givesRetained() throws {
         let bench = HubBench()

@@ -36,6 +36,18 @@ struct StartTests {
         try store.close()
     }
 
+    @Test("A seq that this log never gave out is another log's")
+    func otherLog() throws {
+        let log = try TestLog()
+        try log.store.publish([Draft("t", "1"), Draft("t", "2")])
+        #expect(try log.store.start(.seq(3), filters: .all) == 2)
+        #expect(throws: ApusError.self) { try log.store.start(.seq(4), filters: .all) }
+        // After an unclean stop everything that may have been handed out is known.
+        let after = try TestLog.open(try log.copyAsKilled(), .defaults, log.clock)
+        #expect(try after.start(.seq(4), filters: .all) == 3)
+        try after.close()
+    }
+
     @Test("Ago is a time seen from now")
     func ago() throws {
         let (log, store, seqs, _) = try spacedLog()
