@@ -31,33 +31,33 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     let shared: NativeDoor
-    private var inbound: Inbound
+    var inbound: Inbound
     var answers = PendingAnswers()
     private(set) var id = ConnectionID(hub: 0, number: 0)
-    private var context: ChannelHandlerContext?
+    var context: ChannelHandlerContext?
 
-    private var pauses: Pause = []
+    var pauses: Pause = []
     private var uncommittedBytes = 0
-    private var inFlight: Deque<Owed> = []
+    var inFlight: Deque<Owed> = []
 
     /// Small frames of this turn, written together.
     var out = ByteBuffer()
     /// Replies that wait for a peer which does not read.
-    private var replies = ByteBuffer()
+    var replies = ByteBuffer()
     private var needsFlush = false
     private var isFlushing = false
     private var becameWritable = false
     private var turn = 0
     private var abandoned = 0
-    private var isInsideRead = false
+    var isInsideRead = false
     private var isProcessing = false
 
     /// What is to be said last.
-    private var farewell: Frame?
-    private var isLingering = false
-    private var hasSaidFarewell = false
-    private var isInputClosed = false
-    private var closing: Scheduled<Void>?
+    var farewell: Frame?
+    var isLingering = false
+    var hasSaidFarewell = false
+    var isInputClosed = false
+    var closing: Scheduled<Void>?
     private var timer: NIOScheduledCallback?
     private var timerTarget: TimerTarget?
     private var timerDeadline: NIODeadline?
@@ -86,7 +86,7 @@ package final class NativeHandler: ChannelInboundHandler {
         _modify { yield &inbound.session }
     }
 
-    private var reader: FrameReader {
+    var reader: FrameReader {
         _read { yield inbound.reader }
     }
 
@@ -229,7 +229,7 @@ package final class NativeHandler: ChannelInboundHandler {
         finishIfNothingIsOwed()
     }
 
-    private func submit() {
+    func submit() {
         // Also of a turn whose publishes were all refused.
         if let wait = names.spend(inbound.builder.takeNewNames(), now: .now()) { pause(for: wait) }
         guard let submission = inbound.builder.take() else { return }
@@ -436,7 +436,7 @@ package final class NativeHandler: ChannelInboundHandler {
         }
     }
 
-    private func refused(_ error: ApusError) {
+    func refused(_ error: ApusError) {
         // None is in flight where it was a name whose conversation has ended meanwhile.
         guard let owed = inFlight.popFirst() else { return }
         shared.gauges.refused(error.code)
@@ -452,99 +452,6 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     package func resumeReading() { resume(.intake) }
-
-    // MARK: Ending
-
-    private func finish(_ frame: Frame) {
-        if farewell == nil {
-            farewell = frame
-            // A peer that does not take what is owed to it is not waited for without end.
-            if let channel = context?.channel {
-                closeLater(in: .seconds(Int64(shared.limits.peerTimeoutSeconds)), channel)
-            }
-        }
-        if case .error(let reply) = frame { shared.gauges.refused(reply.error.code) }
-        finishIfNothingIsOwed()
-    }
-
-    /// The broker stops: answers what is in flight, then says goodbye.
-    package func stop() {
-        guard !session.isFinishing else { return }
-        submit()
-        finish(session.stop())
-        flush()
-    }
-
-    private func inputClosed() {
-        isInputClosed = true
-        if isLingering {
-            // Unless the last words are still on their way.
-            if hasSaidFarewell { context?.close(promise: nil) }
-            return
-        }
-        session.inputClosed(now: .now())
-        armTimer()
-        finishIfCutOff()
-        finishIfNothingIsOwed()
-    }
-
-    /// A frame that the peer's end has cut off. While there is a reason to wait, whole ones may still lie there: the
-    /// end is seen although the connection is not read.
-    private func finishIfCutOff() {
-        guard isInputClosed, pauses.isEmpty, reader.isInsideFrame, !session.isFinishing else { return }
-        finish(session.fail(ApusError(.malformedFrame, "the stream ends inside a frame")))
-    }
-
-    private var owesNothing: Bool {
-        inFlight.isEmpty && inbound.builder.isEmpty && answers.isEmpty && replies.readableBytes == 0
-    }
-
-    private func finishIfNothingIsOwed() {
-        guard let context, !isLingering, owesNothing, !isInsideRead else { return }
-        if farewell == nil, isInputClosed, pauses.isEmpty, !session.hasSubscriptions {
-            _ = session.stop()
-            farewell = .goodbye(reason: nil)
-        }
-        guard let farewell else { return }
-        isLingering = true
-        for subscription in subscriptions.values { shared.hub.unsubscribe(subscription) }
-        for query in queries.values { query.cancel() }
-        (subscriptions, queries) = ([:], [:])
-        FrameWriter.write(farewell, way ?? .json, into: &out)
-        linger(context)
-    }
-
-    /// Closing at once would reset the connection while the peer still sends, and the reset would eat the last words:
-    /// the sending side is shut down, and what comes is read and dropped until the peer closes, for a bounded time.
-    /// Before that the peer takes what is still on its way to it: as long as `peer-timeout`.
-    private func linger(_ context: ChannelHandlerContext) {
-        closeLater(in: .seconds(Int64(shared.limits.peerTimeoutSeconds)), context.channel)
-        let written = context.eventLoop.makePromise(of: Void.self)
-        let bound = NIOLoopBound(self, eventLoop: shared.loop)
-        written.futureResult.whenComplete { _ in bound.value.saidFarewell() }
-        context.writeAndFlush(wrapOutboundOut(out), promise: written)
-        out = ByteBuffer()
-        pauses = []
-        if !isInputClosed { context.read() }
-    }
-
-    private func saidFarewell() {
-        guard let context else { return }
-        hasSaidFarewell = true
-        if isInputClosed {
-            context.channel.close(promise: nil)
-        } else {
-            closeLater(in: NativeHandler.lingerTime, context.channel)
-            context.channel.close(mode: .output, promise: nil)
-        }
-    }
-
-    private func closeLater(in time: TimeAmount, _ channel: any Channel) {
-        closing?.cancel()
-        closing = channel.eventLoop.scheduleTask(in: time) { channel.close(promise: nil) }
-    }
-
-    private static let lingerTime = TimeAmount.seconds(2)
 
     // MARK: Incomplete frames and time
 
@@ -570,7 +477,7 @@ package final class NativeHandler: ChannelInboundHandler {
         heldBytes = 0
     }
 
-    private func armTimer() {
+    func armTimer() {
         guard let context else { return }
         let deadline = session.deadline
         if let timerDeadline, timerDeadline <= deadline { return }
@@ -605,7 +512,7 @@ private final class TimerTarget: NIOScheduledCallbackHandler, Sendable {
 }
 
 /// What a submission in flight owes its publisher.
-private struct Owed {
+struct Owed {
     var withID: UInt64 = 0
     var lastID: UInt64 = 0
     var withoutID: UInt64 = 0
