@@ -112,7 +112,7 @@ struct LimitOptions: ParsableArguments {
     }
 
     /// By the limit's name: what was given.
-    private var given: [(name: String, value: LimitValue?)] {
+    var given: [(name: String, value: LimitValue?)] {
         [
             ("max-connections", maxConnections),
             ("max-header-bytes", maxHeaderBytes),
@@ -150,9 +150,6 @@ struct LimitOptions: ParsableArguments {
             ("drain-time", drainTime),
         ]
     }
-
-    /// The names of the limits that have a flag.
-    static var names: [String] { LimitOptions().given.map(\.name) }
 
     /// - Throws: `usage`, naming the limit and its range.
     func limits() throws(ApusError) -> Limits {
