@@ -13,6 +13,9 @@ package struct FilterSet: Hashable, Sendable {
 
     private init(unchecked filters: [TopicFilter]) { self.filters = filters }
 
+    /// Bytes of memory, roughly: a text, and its levels, each in an array of its own.
+    package var cost: Int { filters.reduce(64) { $0 + 4 * $1.text.utf8.count + 64 } }
+
     package var isEverything: Bool { filters.isEmpty }
 
     package func matches(_ topic: Topic) -> Bool {
