@@ -44,7 +44,7 @@ extension LogReader {
             examined += 1
             last = statement.int(0)
             let bytes = Array(statement.bytes(1))
-            guard filters.isEverything || filters.filters.contains(where: { $0.matches(bytes) }) else { continue }
+            guard filters.matches(bytes) else { continue }
             topics.append((last, String(decoding: bytes, as: UTF8.self)))
             if topics.count >= countMax { return (topics, last) }
         }

@@ -15,7 +15,8 @@ package final class PageReader: Sendable {
 
         /// What it costs to keep: the page, the filters' texts, and enough for itself that look-ups stay short.
         var bytes: Int {
-            page.bytes + filters.filters.reduce(4_096) { $0 + 4 * $1.text.utf8.count }
+            let texts = filters.filters + filters.restriction.allow + filters.restriction.deny
+            return page.bytes + texts.reduce(4_096) { $0 + 4 * $1.text.utf8.count }
         }
 
         func answers(_ request: PageRequest) -> Bool {

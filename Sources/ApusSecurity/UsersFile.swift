@@ -1,0 +1,3 @@
+internal import Yams
+internal import Crypto
+internal import CryptoExtras
