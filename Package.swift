@@ -91,7 +91,7 @@ let package = Package(
         .executableTarget(
             name: "apus",
             dependencies: [
-                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusServer", "ApusClient", "CZlib",
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusClient", "CZlib",
                 nio, nioPosix, nioLocks, logging, arguments, histogram, grdb, sqlite,
             ],
             swiftSettings: settings),
@@ -114,9 +114,13 @@ let package = Package(
             dependencies: ["ApusModel", "ApusBroker", "ApusStore", "ApusTesting", "ApusMigrations", nio, grdb, sqlite],
             swiftSettings: settings),
         .testTarget(
+            name: "ApusSecurityTests",
+            dependencies: ["ApusModel", "ApusBroker", "ApusSecurity", nioLocks],
+            swiftSettings: settings),
+        .testTarget(
             name: "ApusServerTests",
             dependencies: [
-                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusServer", "ApusTesting", nio, nioPosix,
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusTesting", nio, nioPosix,
                 nioEmbedded, nioLocks, atomics, logging,
             ],
             swiftSettings: settings),

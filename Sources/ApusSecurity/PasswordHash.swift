@@ -1,4 +1,4 @@
-internal import ApusModel
+package import ApusModel
 internal import Crypto
 internal import CryptoExtras
 internal import Foundation

@@ -49,6 +49,17 @@ enum UsersWriter {
 
     private static func list(_ texts: [String]) -> String { "[\(texts.map(quoted).joined(separator: ", "))]" }
 
-    /// A JSON string is a YAML string, whatever is in it.
-    private static func quoted(_ text: String) -> String { JSON.string(text).text }
+    /// A JSON string is a YAML string, but for what YAML does not want to see as it is.
+    private static func quoted(_ text: String) -> String {
+        var out = ""
+        for scalar in JSON.string(text).text.unicodeScalars {
+            switch scalar.value {
+            case 0x7F...0x9F, 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF:
+                let digits = String(scalar.value, radix: 16)
+                out += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: out.unicodeScalars.append(scalar)
+            }
+        }
+        return out
+    }
 }

@@ -24,7 +24,7 @@ struct Apus: AsyncParsableCommand {
             CommandGroup(
                 name: "Messages",
                 subcommands: [PublishCommand.self, SubscribeCommand.self, HistoryCommand.self, GetCommand.self]),
-            CommandGroup(name: "The broker", subcommands: [ServeCommand.self]),
+            CommandGroup(name: "The broker", subcommands: [ServeCommand.self, UserCommand.self]),
             CommandGroup(name: "Looking around", subcommands: [TopicsCommand.self, StatusCommand.self]),
             CommandGroup(name: "Other", subcommands: [BenchCommand.self, CompletionsCommand.self]),
         ])
@@ -37,7 +37,9 @@ struct Apus: AsyncParsableCommand {
                     hint: "Bytes that are not UTF-8 go in with -f or through standard input."))
             Glibc.exit(ExitStatus.badData.rawValue)
         }
-        await main(WaitTime.spelledOut(Array(CommandLine.arguments.dropFirst())))
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        ProcessTitle.hidePasswords()
+        await main(WaitTime.spelledOut(arguments))
     }
 
     /// Swift repairs such arguments in silence; a payload would change on its way.
