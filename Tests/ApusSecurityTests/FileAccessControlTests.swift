@@ -128,7 +128,9 @@ struct FileAccessControlTests {
         let byToken = try sample.login(Credentials(token: sample.tokens[0].text.revealed))
         let byCertificate = try sample.login(Credentials(certificateName: "CN=anna"))
         #expect(byToken.expiresAt == 1_000)
-        for identity in [byPassword, byToken, byCertificate] { #expect(try sample.access.renewed(identity) == identity) }
+        for identity in [byPassword, byToken, byCertificate] {
+            #expect(try sample.access.renewed(identity) == identity)
+        }
         sample.clock.withLockedValue { $0 = 1_000 }
         #expect(try sample.error { _ = try sample.access.renewed(byToken) }.message == "the token has expired")
         sample.clock.withLockedValue { $0 = 0 }

@@ -114,7 +114,9 @@ struct UsersReaderTests {
     @Test("comes back as it was written, whatever names and notes are in it")
     func roundTrip() throws {
         var users = Users()
-        for (index, name) in ["anna", "ö \"'\\ ", "null", "1", "true", "{", "a = b", "- x", "\u{85}\u{2028}x"].enumerated() {
+        for (index, name) in ["anna", "ö \"'\\ ", "null", "1", "true", "{", "a = b", "- x", "\u{85}\u{2028}x"]
+            .enumerated()
+        {
             var user = Users.User()
             if index.isMultiple(of: 2) { user.password = try PasswordHash(of: "x", cost: .init(logN: 4)) }
             user.tokens = [

@@ -92,7 +92,9 @@ private func withUsers(
 
 @Suite("Logging in")
 struct LoginTests {
-    @Test("with a password or a token is answered with a welcome, in both ways of speaking", arguments: [Way.json, .compact])
+    @Test(
+        "with a password or a token is answered with a welcome, in both ways of speaking",
+        arguments: [Way.json, .compact])
     func logsIn(way: Way) async throws {
         try await withUsers { broker, users in
             let token = users.token

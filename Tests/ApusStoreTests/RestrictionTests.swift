@@ -58,7 +58,8 @@ struct RestrictionTests {
             }
             let through = log.store.head
             for (set, expected) in [
-                (try reader(), 2 + topics), (try restricted(try filters("+/a", "many/+"), ["open/#", "many/+"]), 1 + topics),
+                (try reader(), 2 + topics),
+                (try restricted(try filters("+/a", "many/+"), ["open/#", "many/+"]), 1 + topics),
             ] {
                 let page = try log.store.retained(
                     PageRequest(filters: set, after: 0, through: through, bytesMax: 1 << 20, countMax: 1_000))
