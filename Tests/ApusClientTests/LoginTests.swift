@@ -1,4 +1,5 @@
 import ApusModel
+import ApusWire
 import Testing
 
 @testable import ApusClient

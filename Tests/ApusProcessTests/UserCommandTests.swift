@@ -49,8 +49,8 @@ extension ProcessTests {
                 let refused = try await workshop.spawn(
                     ["python3", script("login"), "\(broker.port)", "anna", "wrong", "a/anna", "5"]).ended()
                 #expect(refused.text == "error not-allowed\n", "\(refused.errors)")
-                let history = try await run("history", "--count", environment: password)
-                #expect(history.text.contains("4"), "\(history.text)\(history.errors)")
+                let history = try await run("history", "--json", environment: password)
+                #expect(history.lines.count == 4, "\(history.text)\(history.errors)")
                 #expect(try await run("status", environment: password).code == 77, "no administrator")
                 let log = try await broker.stop()
                 #expect(!log.errors.contains("träumerei") && !log.errors.contains("apus_"))
