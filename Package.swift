@@ -120,7 +120,8 @@ let package = Package(
         .testTarget(
             name: "ApusServerTests",
             dependencies: [
-                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusTesting", nio, nioPosix,
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusTesting", nio,
+                nioPosix,
                 nioEmbedded, nioLocks, atomics, logging,
             ],
             swiftSettings: settings),
