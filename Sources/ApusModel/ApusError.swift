@@ -20,6 +20,7 @@ public struct ApusError: Error, Hashable, Sendable, CustomStringConvertible {
         case keepAliveExpired = "keep-alive-expired"
         case goingAway = "going-away"
         case receiveBudget = "receive-budget"
+        case busy
         // One request.
         case missingField = "missing-field"
         case invalidField = "invalid-field"
@@ -83,7 +84,7 @@ public struct ApusError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Whether the same publish may succeed when it is sent again later: storage, commit, busy.
     package var mayPassLater: Bool {
         switch code {
-        case .storageFull, .logBusy, .commitUnknown, .fenced, .goingAway: true
+        case .storageFull, .logBusy, .commitUnknown, .fenced, .goingAway, .busy: true
         default: false
         }
     }

@@ -24,7 +24,7 @@ struct Apus: AsyncParsableCommand {
             CommandGroup(
                 name: "Messages",
                 subcommands: [PublishCommand.self, SubscribeCommand.self, HistoryCommand.self, GetCommand.self]),
-            CommandGroup(name: "The broker", subcommands: [ServeCommand.self]),
+            CommandGroup(name: "The broker", subcommands: [ServeCommand.self, UserCommand.self]),
             CommandGroup(
                 name: "Looking around",
                 subcommands: [TopicsCommand.self, StatusCommand.self, TopCommand.self, HealthCommand.self]),
@@ -44,6 +44,7 @@ struct Apus: AsyncParsableCommand {
             Console.error(error)
             Glibc.exit(ExitStatus.usage.rawValue)
         }
+        ProcessTitle.hidePasswords()
         await main(WaitTime.spelledOut(arguments))
     }
 

@@ -283,12 +283,17 @@ extension ClientSession.Settings {
         var hello = Hello()
         hello.clientID = configuration.clientID
         hello.publisher = configuration.publisher
-        hello.user = configuration.endpoint.user
-        hello.password = configuration.endpoint.password
-        let texts = [hello.clientID, hello.publisher, hello.user, hello.password]
+        hello.token = configuration.token
+        if hello.token == nil {
+            hello.user = configuration.user ?? configuration.endpoint.user
+            hello.password = configuration.password ?? configuration.endpoint.password
+        }
+        let texts = [
+            hello.clientID, hello.publisher, hello.user, hello.password?.revealed, hello.token?.revealed,
+        ]
         guard texts.allSatisfy({ ($0?.utf8.count ?? 0) <= Self.textBytesMax }) else {
             throw ApusError(
-                .usage, "client id, publisher, user or password is longer than \(Self.textBytesMax) bytes")
+                .usage, "client id, publisher, user, password or token is longer than \(Self.textBytesMax) bytes")
         }
         guard hello.publisher != "" else { throw ApusError(.usage, "the publisher's name is empty") }
         for (name, value, least) in [

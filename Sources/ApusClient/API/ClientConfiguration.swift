@@ -1,3 +1,4 @@
+public import ApusModel
 public import Logging
 
 /// How a client behaves. All bounds have defaults that suit a program on the same or a nearby machine.
@@ -5,6 +6,12 @@ public struct ClientConfiguration: Sendable {
     public var endpoint: Endpoint
     /// Names this client in the broker's logs. Default: made up by the broker.
     public var clientID: String?
+    /// Who logs in; nil for what the endpoint says.
+    public var user: String?
+    /// nil for what the endpoint says.
+    public var password: Secret?
+    /// Takes the place of user and password.
+    public var token: Secret?
     /// A name that asks for deduplication: after a lost connection the client sends again what was not acknowledged,
     /// and the broker records it once. One client at a time can have a name; the newest one takes it over.
     public var publisher: String?

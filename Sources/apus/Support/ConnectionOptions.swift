@@ -10,9 +10,13 @@ struct ConnectionOptions: ParsableArguments, Sendable {
         name: .shortAndLong,
         help: ArgumentHelp(
             "The broker: apus://host[:port], or just host[:port].",
-            discussion: "Without it $APUS_SERVER, else \(Endpoint.local).", valueName: "server"),
+            discussion:
+                "Without it $APUS_SERVER, else \(Endpoint.local). It may say who logs in, apus://user:password@host; but others see a password in the list of processes.",
+            valueName: "server"),
         transform: parsing(Endpoint.init))
     var server: Endpoint?
+
+    @OptionGroup var login: LoginOptions
 
     @Option(
         help: ArgumentHelp(
@@ -48,6 +52,7 @@ struct ConnectionOptions: ParsableArguments, Sendable {
         retry: Retry = .never, _ change: (inout ClientConfiguration) -> Void = { _ in }
     ) async throws -> ApusClient {
         var configuration = ClientConfiguration(endpoint: try endpoint())
+        try login.apply(to: &configuration)
         configuration.reconnects = retry != .never
         configuration.waitsForBroker = wait != nil
         configuration.logger = Logger(label: "apus") { _ in SwiftLogNoOpLogHandler() }

@@ -48,7 +48,7 @@ enum HistorySource {
         _ query: HistoryQuery, in log: any LogQueries, _ body: (Message) -> Bool
     ) throws {
         let selection = try query.selection()
-        let bounds = try log.bounds(selection)
+        guard let bounds = try bounds(selection, in: log) else { return }
         var after = bounds.after
         var left = query.limit ?? .max
         while after < bounds.through, left > 0, !Interrupts.isRequested {
@@ -65,6 +65,20 @@ enum HistorySource {
             }
             after = batch.through
         }
+    }
+
+    /// - Returns: nil where the user has interrupted it.
+    private static func bounds(
+        _ selection: HistorySelection, in log: any LogQueries
+    ) throws(ApusError) -> SeqRange? {
+        var lookUp = BoundsLookUp(selection)
+        while !Interrupts.isRequested {
+            switch try log.bounds(lookUp) {
+            case .answer(let range): return range
+            case .goOn(let next): lookUp = next
+            }
+        }
+        return nil
     }
 }
 
