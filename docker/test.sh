@@ -12,8 +12,8 @@ set -euo pipefail
 
 # shellcheck source=scripts/setup.sh
 . "$(dirname "$0")/../scripts/setup.sh"
-# shellcheck source=scripts/debian.sh
-. "$root/scripts/debian.sh"
+# shellcheck source=scripts/trials.sh
+. "$root/scripts/trials.sh"
 cd "$root"
 
 work=$root/.build-docker
@@ -27,13 +27,13 @@ patience=60
 main() {
     need_swift
     may_install podman || return 0
-    need_tools podman runc netavark aardvark-dns iptables iproute2 util-linux python3
+    need_tools "${podman_packages[@]}" python3
     rm -rf "$work/outcomes" "$work/tools"
     mkdir -p "$work"
     : >"$outcomes"
     trap clean_up EXIT
     check_files
-    configure_podman
+    configure_podman "$work"
     # The build needs the network; the checks have one of their own, where every port is free.
     alone bash "$0" --inside build
     if [ -e "$work/built" ]; then
@@ -44,8 +44,7 @@ main() {
 
 clean_up() {
     if [ "${APUS_KEEP:-0}" = 1 ]; then return; fi
-    # A copy-on-write layer may hold files that nobody may write.
-    chmod -R u+w "$work" 2>/dev/null || true
+    forget_podman
     rm -rf "$work"
 }
 
@@ -73,34 +72,7 @@ check_files() {
     python_tools "$tools" podman-compose==1.6.0 || true
 }
 
-# MARK: Podman, and what the image is built from
-
-configure_podman() {
-    local descriptors
-    descriptors=$(ulimit -Hn)
-    mkdir -p "$work/tmp" "$work/networks"
-    # Podman's defaults do not work everywhere: it may not raise limits in a container, and crun wants newer cgroups.
-    cat >"$work/containers.conf" <<CONF
-[containers]
-default_ulimits = ["nofile=$descriptors:$descriptors", "nproc=32768:32768"]
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-tmp_dir = "$work/libpod"
-compose_warning_logs = false
-[network]
-network_backend = "netavark"
-network_config_dir = "$work/networks"
-CONF
-    cat >"$work/storage.conf" <<CONF
-[storage]
-driver = "overlay"
-graphroot = "$work/root"
-runroot = "$work/run"
-CONF
-    export CONTAINERS_CONF=$work/containers.conf CONTAINERS_STORAGE_CONF=$work/storage.conf TMPDIR=$work/tmp
-}
+# MARK: What the image is built from
 
 # The names that the Dockerfile builds from: the builder, and the base of what runs.
 builder_base() { sed -n 's/^FROM \(.*\) AS builder$/\1/p' docker/Dockerfile; }
@@ -403,7 +375,7 @@ checks() {
 case ${1:-} in
 "") main ;;
 --inside)
-    export CONTAINERS_CONF=$work/containers.conf CONTAINERS_STORAGE_CONF=$work/storage.conf TMPDIR=$work/tmp
+    use_podman "$work"
     "$2"
     ;;
 *) die "docker/test.sh takes no arguments" ;;

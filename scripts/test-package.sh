@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the packages with scripts/package.sh, and tries them on a bare Debian: what is in them, installing, starting the
 # service's command by hand, publishing and reading, backing up and restoring, upgrading with a changed configuration,
-# removing, purging.
+# removing, purging; and the service itself, where systemd runs in a container.
 #
 #   scripts/test-package.sh
 #
@@ -11,8 +11,8 @@ set -euo pipefail
 
 # shellcheck source=scripts/setup.sh
 . "$(dirname "$0")/setup.sh"
-# shellcheck source=scripts/debian.sh
-. "$root/scripts/debian.sh"
+# shellcheck source=scripts/trials.sh
+. "$root/scripts/trials.sh"
 cd "$root"
 
 work=$root/.build-package
@@ -24,19 +24,26 @@ patience=60
 main() {
     need_swift
     may_install debootstrap || return 0
-    need_tools debootstrap dpkg-dev binutils python3 util-linux iproute2 lintian mandoc man-db systemd zsh fish
+    need_tools debootstrap dpkg-dev binutils python3 lintian mandoc man-db systemd zsh fish "${podman_packages[@]}"
     rm -rf "$work"
     mkdir -p "$work"
     : >"$outcomes"
-    trap 'rm -rf "$work"' EXIT
+    trap clean_up EXIT
+    configure_podman "$work/podman"
     check "scripts/package.sh makes the packages" scripts/package.sh --output "$dist"
     if [ -e "$dist/SHA256SUMS" ]; then
         check_packages
         debian_tree "$tree"
         alone bash "$0" --inside phase_install
         alone --net bash "$0" --inside phase_use
+        alone --net bash "$0" --inside phase_service
     fi
     sum_up
+}
+
+clean_up() {
+    forget_podman
+    rm -rf "$work"
 }
 
 deb() { echo "$dist"/apus_*.deb; }
@@ -168,9 +175,9 @@ phase_install() {
     make_upgrade
     check "installs on a bare Debian, with what it depends on" test_installs
     check "the user, the folders and the users file are as they should be" test_ownership
-    # For the backups below; the broker itself does not need it.
-    inside env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends sqlite3 >/dev/null 2>&1 ||
-        printf 'there is no sqlite3\n'
+    # For the backups and for the service; the broker itself does not need them.
+    inside env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends sqlite3 systemd-sysv procps \
+        >"$work/more.log" 2>&1 || tail -n 5 "$work/more.log"
 }
 
 test_installs() {
@@ -333,6 +340,120 @@ phase_use() {
     check "an upgrade keeps messages, users and a changed configuration" test_upgrades
     check "removing keeps messages, users and configuration" test_removes
     check "purging leaves nothing" test_purges
+}
+
+# MARK: As a service
+
+service() { podman exec service "$@"; }
+
+is_running() { service systemctl is-system-running 2>/dev/null | grep -xE 'running|degraded' >/dev/null; }
+
+main_pid() { service systemctl show -P MainPID apus; }
+
+restarts() { service systemctl show -P NRestarts apus; }
+
+is_active() { service systemctl is-active apus >/dev/null; }
+
+has_another_pid() { is_active && [ "$(main_pid)" -gt 0 ] && [ "$(main_pid)" -ne "$1" ]; }
+
+# What the unit says when something went wrong.
+journal() {
+    service systemctl status --no-pager apus
+    service journalctl --no-pager -u apus -n 30
+}
+
+test_service_starts() {
+    service dpkg -i "/root/$(basename "$(deb)")"
+    # It is active when the broker has said READY, not before.
+    service systemctl is-active apus || {
+        journal
+        return 1
+    }
+    service systemctl is-enabled apus
+    service apus pub -v greetings/en -m hello | grep -x 'seq 1 synced'
+    service apus health
+    [ "$(restarts)" -eq 0 ]
+}
+
+test_service_is_confined() {
+    local status
+    status=/proc/$(main_pid)/status
+    service grep -E '^NoNewPrivs:\s1$' "$status"
+    service grep -E '^CapBnd:\s0{16}$' "$status"
+    service grep -E '^Seccomp:\s2$' "$status"
+    service stat -c %U "/proc/$(main_pid)" | grep -x apus
+}
+
+test_service_reloads() {
+    local before
+    before=$(main_pid)
+    service sed -i 's|^  #level: notice|  level: debug|' /etc/apus/apus.yaml
+    service systemctl reload apus
+    # shellcheck disable=SC2317 # called by eventually
+    says_so() { service journalctl --no-pager -u apus | grep 'log.level' >/dev/null; }
+    eventually "$patience" says_so || {
+        journal
+        return 1
+    }
+    [ "$(main_pid)" -eq "$before" ]
+}
+
+test_service_restarts() {
+    local before
+    before=$(main_pid)
+    [ "$before" -gt 1 ]
+    service kill -9 "$before"
+    eventually "$patience" has_another_pid "$before"
+    service apus history --json | grep -F '"text":"hello"'
+}
+
+test_service_upgrades() {
+    local before
+    before=$(main_pid)
+    service dpkg --force-confdef --force-confold -i /root/next.deb
+    eventually "$patience" has_another_pid "$before"
+    service apus history --json | grep -F '"text":"hello"'
+}
+
+test_service_stays_down() {
+    service sh -c 'echo no-such-option: 1 >>/etc/apus/apus.yaml'
+    expect_code 1 service systemctl restart apus
+    service systemctl show -P ExecMainStatus apus | grep -x 64
+    service systemctl show -P ActiveState apus | grep -x failed
+    service sed -i '/^no-such-option/d' /etc/apus/apus.yaml
+    service systemctl restart apus
+}
+
+test_service_stops() {
+    service systemctl stop apus
+    service systemctl show -P Result apus | grep -x success
+    service systemctl show -P ExecMainStatus apus | grep -x 0
+    service dpkg --purge apus
+    [ ! -e "$tree/var/lib/apus" ]
+}
+
+# systemd in a container, on the same bare Debian: the real unit with all that it denies.
+phase_service() {
+    use_podman "$work/podman"
+    ip link set lo up
+    if [ ! -x "$tree/sbin/init" ] || ! start_systemd; then
+        skip "the service under systemd" "systemd does not start in a container here"
+        return 0
+    fi
+    check "installing starts the service, and it says when it is ready" test_service_starts
+    check "the service is denied what the unit says" test_service_is_confined
+    check "a reload changes the settings of the running broker" test_service_reloads
+    check "a killed broker is started again" test_service_restarts
+    check "an upgrade starts the new version" test_service_upgrades
+    check "a mistake in the configuration is not tried again and again" test_service_stays_down
+    check "stopping is orderly, and purging takes the service away" test_service_stops
+    podman rm -f -t 10 service >/dev/null 2>&1
+}
+
+start_systemd() {
+    podman run -d --name service --privileged --systemd=always -v /sys/fs/cgroup:/sys/fs/cgroup --rootfs "$tree" \
+        /sbin/init >"$work/systemd.log" 2>&1 || return 1
+    eventually "$patience" is_running
 }
 
 case ${1:-} in

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# A bare Debian, made on the spot: what docker/test.sh builds its base image from where no registry can be reached, and
-# what scripts/test-package.sh installs the package on. And how both count what they check. To be sourced after setup.sh,
-# whose functions it uses.
+# What docker/test.sh and scripts/test-package.sh share: a bare Debian made on the spot (where no registry can be reached
+# it is the base image, too), name spaces and a podman of their own, and counting what was checked. To be sourced after
+# setup.sh, whose functions it uses.
 # shellcheck disable=SC2154 # root is setup.sh's; outcomes, a file, is whose who sources this
 
 debian_suite=bookworm
@@ -73,7 +73,48 @@ may_install() {
     return 1
 }
 
-# Counting: each check says its name and its outcome, and leaves one line in $outcomes for the sum at the end.
+# MARK: Podman
+
+# shellcheck disable=SC2034 # used by the scripts that source this one
+podman_packages=(podman runc netavark aardvark-dns iptables iproute2 util-linux)
+
+# configure_podman FOLDER: all that it keeps is in there. Its defaults do not work everywhere: it may not raise limits in
+# a container, and crun wants newer cgroups.
+configure_podman() {
+    local descriptors
+    descriptors=$(ulimit -Hn)
+    mkdir -p "$1/tmp" "$1/networks"
+    cat >"$1/containers.conf" <<CONF
+[containers]
+default_ulimits = ["nofile=$descriptors:$descriptors", "nproc=32768:32768"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+tmp_dir = "$1/libpod"
+[network]
+network_backend = "netavark"
+network_config_dir = "$1/networks"
+CONF
+    printf '[storage]\ndriver = "overlay"\ngraphroot = "%s/root"\nrunroot = "%s/run"\n' "$1" "$1" >"$1/storage.conf"
+    use_podman "$1"
+}
+
+# What it cannot have here (systemd's timers, some control groups) it does without, and need not say each time.
+podman() { command podman --log-level=fatal "$@"; }
+
+use_podman() {
+    export CONTAINERS_CONF=$1/containers.conf CONTAINERS_STORAGE_CONF=$1/storage.conf TMPDIR=$1/tmp
+}
+
+# The empty control groups that it leaves; those that are in use stay.
+forget_podman() {
+    find /sys/fs/cgroup -depth -type d -path '*/libpod_parent*' -exec rmdir {} + 2>/dev/null || true
+}
+
+# MARK: Counting
+
+# Each check says its name and its outcome, and leaves one line in $outcomes for the sum at the end.
 
 # check NAME COMMAND…: the command as a test, stopped at its first failing line; its output shows where it failed.
 # Not to be called where a failure is looked at (if, &&, ||): bash would go on behind failing lines.
