@@ -22,6 +22,7 @@ let atomics = Target.Dependency.product(name: "Atomics", package: "swift-atomics
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
 /// Only for `scripts/fuzz.sh`, which sets `APUS_FUZZ=1` and adds the sanitizers: libFuzzer brings its own `main`.
@@ -50,6 +51,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-atomics.git", .upToNextMinor(from: "1.3.0")),
         .package(url: "https://github.com/apple/swift-argument-parser.git", .upToNextMinor(from: "1.8.2")),
         .package(url: "https://github.com/groue/GRDB.swift.git", .upToNextMinor(from: "7.10.0")),
+        .package(url: "https://github.com/jpsim/Yams.git", .upToNextMinor(from: "6.2.2")),
         .package(
             url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", .upToNextMinor(from: "0.2.0")),
     ],
@@ -79,11 +81,12 @@ let package = Package(
             name: "ApusClient",
             dependencies: ["ApusModel", "ApusWire", nio, nioPosix, nioLocks, deque, logging],
             swiftSettings: settings),
+        .target(name: "ApusSettings", dependencies: ["ApusModel", logging, yams], swiftSettings: settings),
         .executableTarget(
             name: "apus",
             dependencies: [
-                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusServer", "ApusClient", "CZlib",
-                nio, nioPosix, nioLocks, logging, arguments, histogram, grdb, sqlite,
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusServer", "ApusClient", "ApusSettings", "CZlib",
+                nio, nioPosix, nioLocks, logging, atomics, arguments, histogram, grdb, sqlite,
             ],
             swiftSettings: settings),
         .target(
@@ -119,10 +122,14 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "ApusSettingsTests",
+            dependencies: ["ApusModel", "ApusSettings", logging],
+            swiftSettings: settings),
+        .testTarget(
             name: "ApusTests",
             dependencies: [
-                "apus", "ApusModel", "ApusWire", "ApusClient", "ApusBroker", nio, nioPosix, nioLocks, logging,
-                arguments,
+                "apus", "ApusSettings", "ApusModel", "ApusWire", "ApusClient", "ApusBroker", nio, nioPosix, nioLocks,
+                logging, arguments,
             ],
             swiftSettings: settings),
         // Real processes through the command line: it needs the built `apus` beside it.

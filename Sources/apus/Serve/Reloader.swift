@@ -1,0 +1,114 @@
+internal import ApusModel
+internal import ApusServer
+internal import ApusSettings
+internal import Logging
+
+/// Reads the settings again: when SIGHUP asks for it, and when a file of them has changed. One at a time.
+actor Reloader {
+    private let loader: SettingsLoader
+    private let parts: [Reloadable]
+    private let logger: Logger
+    /// What is in force. An option that needs a restart keeps its old value here, so that it is named again.
+    private var settings: Settings
+    private var watch: FileWatch
+
+    /// How often the files are looked at. Not inotify: editors replace a file by another one, Kubernetes a folder behind
+    /// two symbolic links, and network file systems tell nobody; what a name leads to now is the same question for all.
+    private static let lookNanoseconds: UInt64 = 1_000_000_000
+
+    init(settings: Settings, loader: SettingsLoader, parts: [Reloadable], logger: Logger) {
+        self.settings = settings
+        self.loader = loader
+        self.parts = parts
+        self.logger = logger
+        watch = FileWatch(Reloader.files(settings, parts))
+    }
+
+    /// Looks at the files until the task is cancelled.
+    func watchFiles() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(nanoseconds: Reloader.lookNanoseconds)
+            guard !Task.isCancelled else { return }
+            let changed = watch.look()
+            if !changed.isEmpty { await reload(because: "changed: \(changed.joined(separator: ", "))") }
+        }
+    }
+
+    /// - Parameter reason: for the log.
+    func reload(because reason: String) async {
+        // What changes from here on is seen at the next look.
+        watch.settle()
+        let new: Settings
+        do throws(SettingsFailure) {
+            let loaded = try loader.load()
+            for warning in loaded.warnings { logger.warning("\(warning)") }
+            _ = try Broker.Configuration(loaded.settings, logger: logger)
+            new = loaded.settings
+        } catch {
+            return refuse(reason, error.lines)
+        }
+        do throws(ApusError) {
+            try await takeOver(new, reason)
+        } catch {
+            refuse(reason, [error.hint.map { "\(error.message). \($0)" } ?? error.message])
+        }
+    }
+
+    private func refuse(_ reason: String, _ problems: [String]) {
+        logger.error("the configuration is not reloaded: nothing is changed", metadata: ["reason": "\(reason)"])
+        for problem in problems { logger.error("\(problem)") }
+    }
+
+    private func takeOver(_ new: Settings, _ reason: String) async throws(ApusError) {
+        var ready: [Reloadable.TakeOver] = []
+        for part in parts { ready.append(try await part.prepare(settings, new)) }
+        let changes = ready.flatMap { $0() }
+        for change in changes { logger.notice("\(change.what)", metadata: change.metadata) }
+        let waiting = SettingsDifference.needingRestart(settings, new)
+        for difference in waiting {
+            logger.warning(
+                "\(difference.key) is changed and needs a restart",
+                metadata: ["old": "\(difference.old)", "new": "\(difference.new)"])
+        }
+        if changes.isEmpty, waiting.isEmpty {
+            logger.notice("the configuration is read again: nothing is changed", metadata: ["reason": "\(reason)"])
+        }
+        settings.logLevel = new.logLevel
+        settings.logFormat = new.logFormat
+        watch.follow(Reloader.files(settings, parts))
+    }
+
+    private static func files(_ settings: Settings, _ parts: [Reloadable]) -> [String] {
+        var files = settings.file.map { [$0] } ?? []
+        for file in parts.flatMap({ $0.files(settings) }) where !files.contains(file) { files.append(file) }
+        return files
+    }
+}
+
+/// An option that is another one in new settings.
+struct SettingsDifference: Hashable {
+    let key: String
+    let old: String
+    let new: String
+
+    /// Those that a running broker cannot take over.
+    static func needingRestart(_ old: Settings, _ new: Settings) -> [SettingsDifference] {
+        let before = entries(old)
+        let after = entries(new)
+        var keys = old.entries.map(\.key)
+        keys += new.entries.map(\.key).filter { before[$0] == nil }
+        return keys.compactMap { key in
+            guard before[key]?.value != after[key]?.value else { return nil }
+            let entry = before[key] ?? after[key]
+            guard let entry, entry.change != .reloaded else { return nil }
+            return SettingsDifference(
+                key: key, old: before[key]?.text ?? SettingsOption.none, new: after[key]?.text ?? SettingsOption.none)
+        }
+    }
+
+    /// Without what is only handed down: the option that says it is named.
+    private static func entries(_ settings: Settings) -> [String: SettingEntry] {
+        Dictionary(
+            settings.entries.filter { $0.inheritedFrom == nil }.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+}
