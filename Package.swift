@@ -128,8 +128,8 @@ let package = Package(
         .testTarget(
             name: "ApusTests",
             dependencies: [
-                "apus", "ApusSettings", "ApusModel", "ApusWire", "ApusClient", "ApusBroker", nio, nioPosix, nioLocks,
-                logging, arguments,
+                "apus", "ApusSettings", "ApusModel", "ApusWire", "ApusClient", "ApusBroker", "ApusServer", nio,
+                nioPosix, nioLocks, logging, arguments,
             ],
             swiftSettings: settings),
         // Real processes through the command line: it needs the built `apus` beside it.

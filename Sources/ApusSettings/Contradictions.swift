@@ -27,13 +27,15 @@ enum Contradictions {
         }
         if case .unix = address.value {
             for (name, networks) in [("allow", listener.allow), ("deny", listener.deny)] where !networks.value.isEmpty {
-                problems.add(networks.origin, "\(prefix).\(name)", "a Unix socket has no networks: its file has permissions")
+                problems.add(
+                    networks.origin, "\(prefix).\(name)", "a Unix socket has no networks: its file has permissions")
             }
         }
         if let limit = listener.limits[.connections], limit.value > settings.limits.connectionsMax {
             problems.add(
                 limit.origin, "\(prefix).max-connections",
-                "is \(limit.value), and all listeners together have \(settings.limits.connectionsMax) (limits.max-connections)")
+                "is \(limit.value), and all listeners together have \(settings.limits.connectionsMax) (limits.max-connections)"
+            )
         }
         if let each = listener.limits[.connectionsPerAddress], let all = listener.limits[.connections],
             each.value > all.value
@@ -68,7 +70,8 @@ enum Contradictions {
         if !asks, tls.clientCA.value != nil {
             problems.add(
                 tls.clientCA.origin, "\(section).client-ca",
-                "is not used: client-certificates is none, so nobody is asked for a certificate. Write request or require")
+                "is not used: client-certificates is none, so nobody is asked for a certificate. Write request or require"
+            )
         }
     }
 
@@ -104,13 +107,16 @@ enum Contradictions {
 
     /// Limits of which one makes the other pointless.
     private static func checkLimits(_ settings: Settings, _ problems: inout ProblemList) {
-        let ordered = [("wal-checkpoint", "wal-pause"), ("wal-pause", "wal-limit"), ("max-message-bytes", "receive-bytes")]
+        let ordered = [
+            ("wal-checkpoint", "wal-pause"), ("wal-pause", "wal-limit"), ("max-message-bytes", "receive-bytes"),
+        ]
         for (small, large) in ordered {
             guard let a = Limits.table.first(where: { $0.name == small }),
                 let b = Limits.table.first(where: { $0.name == large }),
                 a.value(in: settings.limits) > b.value(in: settings.limits)
             else { continue }
-            let origin = settings.limitOrigin(large) == .standard ? settings.limitOrigin(small) : settings.limitOrigin(large)
+            let origin =
+                settings.limitOrigin(large) == .standard ? settings.limitOrigin(small) : settings.limitOrigin(large)
             problems.add(
                 origin, "limits.\(large)",
                 "\(large) is \(b.value(in: settings.limits)), less than \(small) (\(a.value(in: settings.limits)))")

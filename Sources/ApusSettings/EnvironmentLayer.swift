@@ -45,7 +45,8 @@ struct EnvironmentLayer {
             if text.utf8.last == 0x0A { text = String(text.dropLast()) }
             guard !text.contains(where: \.isNewline) else {
                 throw ApusError(
-                    .usage, "\(path) has more than one line, and holds no value", hint: "\(name) takes the value itself.")
+                    .usage, "\(path) has more than one line, and holds no value",
+                    hint: "\(name) takes the value itself.")
             }
             return text.isEmpty ? nil : RawValue(text, origin)
         } catch {

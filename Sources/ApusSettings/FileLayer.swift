@@ -118,7 +118,8 @@ struct FileLayer {
         if isNothing(value) { return }
         guard case .sequence(let items) = value else {
             return problems.add(
-                place, "listeners", "is a list, each listener begins with \"- address:\"; this is \(FileLayer.describe(value))")
+                place, "listeners",
+                "is a list, each listener begins with \"- address:\"; this is \(FileLayer.describe(value))")
         }
         guard !items.isEmpty else {
             return problems.add(place, "listeners", "is empty: nobody could connect. Leave it out for the default")
@@ -132,7 +133,8 @@ struct FileLayer {
             guard case .mapping(let mapping) = item else {
                 problems.add(
                     origin(item), "listeners[\(index)]",
-                    "begins with \"address:\", as in \"- address: 127.0.0.1:2787\"; this is \(FileLayer.describe(item))")
+                    "begins with \"address:\", as in \"- address: 127.0.0.1:2787\"; this is \(FileLayer.describe(item))"
+                )
                 continue
             }
             read(mapping, section: "listeners[\(index)]", &problems)
@@ -189,8 +191,10 @@ struct FileLayer {
     ) {
         let first = node.mark?.line ?? 1
         // The next one in the map is the second; the others are reported when their turn comes.
-        let second = mapping.first { ($0.key.mark?.line ?? 0, $0.key.mark?.column ?? 0) > (first, node.mark?.column ?? 0)
-            && ($0.key.scalar?.string == name || yaml?.duplicated($0.key.scalar?.string ?? "") == name) }
+        let second = mapping.first {
+            ($0.key.mark?.line ?? 0, $0.key.mark?.column ?? 0) > (first, node.mark?.column ?? 0)
+                && ($0.key.scalar?.string == name || yaml?.duplicated($0.key.scalar?.string ?? "") == name)
+        }
         let key = section.isEmpty ? name : "\(section).\(name)"
         problems.add(
             .file(path, line: second?.key.mark?.line ?? first), shown(key),
@@ -204,7 +208,9 @@ struct FileLayer {
             return "there is no such option; did you mean \(near)?"
         }
         // In another section, by its own name, or with its section's name before it.
-        let same = SettingsOption.all.filter { $0.name == name || $0.key.split(separator: ".").joined(separator: "-") == name }
+        let same = SettingsOption.all.filter {
+            $0.name == name || $0.key.split(separator: ".").joined(separator: "-") == name
+        }
         if let option = same.first(where: { !$0.key.contains("[]") }) ?? same.first {
             let place = option.key.dropLast(option.name.count + 1)
             return place.isEmpty

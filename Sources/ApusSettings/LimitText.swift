@@ -36,7 +36,8 @@ package enum LimitText {
 
     private static func time(_ text: String, unit: String, _ unitMilliseconds: Int) throws(ApusError) -> Int {
         guard let microseconds = Timestamp.parseDuration(text) else {
-            throw ApusError(.usage, "\"\(shown(text))\" is no length of time: write 500ms, 30s, 10m, 2h, 7d, or \(unit)")
+            throw ApusError(
+                .usage, "\"\(shown(text))\" is no length of time: write 500ms, 30s, 10m, 2h, 7d, or \(unit)")
         }
         let (quotient, remainder) = microseconds.quotientAndRemainder(dividingBy: Int64(unitMilliseconds) * 1_000)
         guard remainder == 0 else {

@@ -34,9 +34,12 @@ package struct SettingsFailure: Error, Sendable {
     package let problems: [Problem]
     /// How many more there are than ``problems`` holds.
     package let furtherProblems: Int
+    /// As for settings that could be loaded: a variable that is not read may be the reason.
+    package let warnings: [String]
 
-    package init(_ problems: [Problem], furtherProblems: Int = 0) {
+    package init(_ problems: [Problem], furtherProblems: Int = 0, warnings: [String] = []) {
         self.problems = problems
+        self.warnings = warnings
         self.furtherProblems = furtherProblems
     }
 
@@ -86,10 +89,10 @@ struct ProblemList {
     }
 
     /// - Throws: ``SettingsFailure``, in the order of the file, where there is anything.
-    func check() throws(SettingsFailure) {
+    func check(warnings: [String]) throws(SettingsFailure) {
         guard !isEmpty else { return }
         let sorted = problems.enumerated().sorted { (line($0.element), $0.offset) < (line($1.element), $1.offset) }
-        throw SettingsFailure(sorted.map(\.element), furtherProblems: further)
+        throw SettingsFailure(sorted.map(\.element), furtherProblems: further, warnings: warnings)
     }
 
     private func line(_ problem: Problem) -> Int {

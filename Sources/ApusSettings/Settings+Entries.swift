@@ -11,10 +11,10 @@ package struct SettingEntry: Hashable, Sendable {
     /// The option whose value stands here; nil where it is said here itself.
     package let inheritedFrom: String?
 
-    /// As people read it: `none` where there is nothing.
+    /// As people read it: where there is nothing, what that means.
     package var text: String {
         switch value {
-        case .null: SettingsOption.none
+        case .null: key == "event-loops" ? SettingsOption.named(key)?.standard ?? "" : SettingsOption.none
         case .string(let text): text
         default: value.text
         }

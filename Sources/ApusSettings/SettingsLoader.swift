@@ -49,7 +49,8 @@ package struct SettingsLoader: Sendable {
     private let readFile: ReadFile
 
     package init(
-        flags: Flags, environment: [String: String], readFile: @escaping ReadFile = { (path, bytesMax) throws(ApusError) in
+        flags: Flags, environment: [String: String],
+        readFile: @escaping ReadFile = { (path, bytesMax) throws(ApusError) in
             try SettingsLoader.readFile(path, bytesMax: bytesMax)
         }
     ) {
@@ -69,7 +70,7 @@ package struct SettingsLoader: Sendable {
         settings.file = path
         problems = builder.problems
         Contradictions.find(settings, &problems)
-        try problems.check()
+        try problems.check(warnings: environment.warnings)
         return Loaded(settings: settings, warnings: environment.warnings)
     }
 

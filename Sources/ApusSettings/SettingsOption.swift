@@ -97,13 +97,15 @@ extension SettingsOption {
                 "listeners[].tls.client-certificates", .choice(ClientCertificates.allCases.map(\.rawValue)), "none",
                 "Whether clients show a certificate: none, request (they may), require (they must)."),
             SettingsOption(
-                "listeners[].allow", .networks, "[]", "Networks (CIDR) that may connect. Empty: all that are not denied."
+                "listeners[].allow", .networks, "[]",
+                "Networks (CIDR) that may connect. Empty: all that are not denied."
             ),
             SettingsOption("listeners[].deny", .networks, "[]", "Networks (CIDR) that may not connect."),
             SettingsOption(
                 "listeners[].allow-anonymous", .boolean, "allow-anonymous",
                 "Whether this listener may do without users, though other machines reach it."),
-        ] + ListenerLimit.allCases.map { limit in
+        ]
+        + ListenerLimit.allCases.map { limit in
             SettingsOption(
                 "listeners[].\(limit.rawValue)", .number(unit: limit.unit, limit.range),
                 "limits.\(limit.rawValue)", limit.meaning)
@@ -124,7 +126,8 @@ extension SettingsOption {
 
     private static let log = [
         SettingsOption(
-            "log.level", .choice(logLevels), "notice", "How much is logged: trace, debug, info, notice, warning, error, critical.",
+            "log.level", .choice(logLevels), "notice",
+            "How much is logged: trace, debug, info, notice, warning, error, critical.",
             .reloaded, flag: "--log-level"),
         SettingsOption(
             "log.format", .choice(LogFormat.allCases.map(\.rawValue)), "text",

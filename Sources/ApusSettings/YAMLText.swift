@@ -96,7 +96,9 @@ struct YAMLText {
             return (mark.line, "a second document begins here; one file is one document")
         case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
             .composer(let context, let problem, let mark, _):
-            let place = context.map { $0.mark.line == mark.line ? "" : ", \($0.text) that began in line \($0.mark.line)" }
+            let place = context.map {
+                $0.mark.line == mark.line ? "" : ", \($0.text) that began in line \($0.mark.line)"
+            }
             return (mark.line, "no YAML: \(problem)\(place ?? "")\(hint(text, mark.line))")
         case .reader(let problem, let offset, _, _):
             let end = offset.flatMap { text.index(text.startIndex, offsetBy: $0, limitedBy: text.endIndex) }

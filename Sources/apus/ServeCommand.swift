@@ -50,8 +50,15 @@ struct ServeCommand: AsyncParsableCommand {
             settings = loaded.settings
             control = LogControl(level: settings.logLevel.value, format: settings.logFormat.value)
             configuration = try Broker.Configuration(settings, logger: control.logger())
-            for warning in loaded.warnings { configuration.logger.warning("\(warning)") }
+            for warning in loaded.warnings {
+                if options.checkConfig {
+                    Console.line("apus: \(warning)")
+                } else {
+                    configuration.logger.warning("\(warning)")
+                }
+            }
         } catch {
+            for warning in error.warnings { Console.line("apus: \(warning)") }
             Console.line("apus: \(error.title)")
             for line in error.lines { Console.line("  \(line)") }
             // Whether it is a fault of the settings or of what the broker can do: it is the settings that have to change.

@@ -169,7 +169,8 @@ struct EnvironmentTests {
         let names = SettingsOption.all.compactMap(\.environment)
         #expect(Set(names).count == names.count)
         for option in SettingsOption.all {
-            #expect((option.environment == nil) == (option.key.contains("[]") && option.name != "address"), "\(option.key)")
+            #expect(
+                (option.environment == nil) == (option.key.contains("[]") && option.name != "address"), "\(option.key)")
         }
         #expect(SettingsOption.named("limits.max-connections")?.environment == "APUS_LIMITS_MAX_CONNECTIONS")
         #expect(SettingsOption.named("http.address")?.environment == "APUS_HTTP")
@@ -188,7 +189,9 @@ struct EnvironmentTests {
 
     @Test("may name the configuration file; the flag wins")
     func configuration() throws {
-        let files = ["one.yaml": Array("db: one".utf8), "two.yaml": Array("db: two".utf8), "name": Array("one.yaml".utf8)]
+        let files = [
+            "one.yaml": Array("db: one".utf8), "two.yaml": Array("db: two".utf8), "name": Array("one.yaml".utf8),
+        ]
         #expect(try load(environment: ["APUS_CONFIG": "one.yaml"], files: files).settings.db.value == "one")
         #expect(try load(environment: ["APUS_CONFIG_FILE": "name"], files: files).settings.db.value == "one")
         let both = try load(environment: ["APUS_CONFIG": "one.yaml"], files: files) { $0.configuration = "two.yaml" }
@@ -249,7 +252,8 @@ struct EnvironmentTests {
     func others() throws {
         let loaded = try load(
             environment: [
-                "APUS_SERVER": "x", "APUS_USER": "x", "APUS_PASSWORD": "x", "APUS_PASSWORD_FILE": "x", "APUS_TOKEN": "x",
+                "APUS_SERVER": "x", "APUS_USER": "x", "APUS_PASSWORD": "x", "APUS_PASSWORD_FILE": "x",
+                "APUS_TOKEN": "x",
                 "APUS_CA": "x", "APUS_CERT": "x", "APUS_KEY_FILE": "x", "APUS_SERVICE_HOST": "10.0.0.1",
                 "APUS_PORT_2787_TCP_ADDR": "10.0.0.1", "APUS_DB": "", "APUS_LIMITS_DRAIN_TIME": "",
             ])

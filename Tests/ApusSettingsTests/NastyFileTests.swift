@@ -91,63 +91,109 @@ struct NastyFileTests {
             ("migrate: 'true'", ["apus.yaml:1: migrate: is text; write true without quotation marks"]),
             ("migrate: !!bool true", ["apus.yaml:1: migrate: tags (tag:yaml.org,2002:bool) are not understood here"]),
             ("migrate: !x true", ["apus.yaml:1: migrate: tags (!x) are not understood here"]),
-            ("event-loops: 1.5", ["apus.yaml:1: event-loops: \"1.5\" is not a number of threads: write 4096, 64K, 8M or 1G"]),
+            (
+                "event-loops: 1.5",
+                ["apus.yaml:1: event-loops: \"1.5\" is not a number of threads: write 4096, 64K, 8M or 1G"]
+            ),
             ("event-loops: 0", ["apus.yaml:1: event-loops: is 0 (0 threads), it may be 1 to 1024"]),
-            ("event-loops: 0x4", ["apus.yaml:1: event-loops: \"0x4\" is not a number of threads: write 4096, 64K, 8M or 1G"]),
-            ("limits: 5", ["apus.yaml:1: limits: is a section (max-connections, max-header-bytes, max-message-bytes …, "
-                + "a line each, indented), not \"5\""]),
+            (
+                "event-loops: 0x4",
+                ["apus.yaml:1: event-loops: \"0x4\" is not a number of threads: write 4096, 64K, 8M or 1G"]
+            ),
+            (
+                "limits: 5",
+                [
+                    "apus.yaml:1: limits: is a section (max-connections, max-header-bytes, max-message-bytes …, "
+                        + "a line each, indented), not \"5\""
+                ]
+            ),
             (
                 "limits: {tail-bytes: 99999999999999999999}",
-                ["apus.yaml:1: limits.tail-bytes: \"99999999999999999999\" is not a number of bytes: write 4096, 64K, 8M or 1G"]
+                [
+                    "apus.yaml:1: limits.tail-bytes: \"99999999999999999999\" is not a number of bytes: write 4096, 64K, 8M or 1G"
+                ]
             ),
             (
                 "limits: {tail-bytes: 1}",
                 ["apus.yaml:1: limits.tail-bytes: is 1 (1 bytes), it may be 1024 to 1099511627776"]
             ),
-            ("default-topic: a/#", [
-                "apus.yaml:1: default-topic: the topic \"a/#\" contains the wildcard '#'. "
-                    + "Wildcards belong to filters, which subscribe; a publish names one topic."
-            ]),
-            ("default-topic: $SYS/x", [
-                "apus.yaml:1: default-topic: clients cannot publish to \"$SYS/x\": topics with $ are the broker's own"
-            ]),
+            (
+                "default-topic: a/#",
+                [
+                    "apus.yaml:1: default-topic: the topic \"a/#\" contains the wildcard '#'. "
+                        + "Wildcards belong to filters, which subscribe; a publish names one topic."
+                ]
+            ),
+            (
+                "default-topic: $SYS/x",
+                [
+                    "apus.yaml:1: default-topic: clients cannot publish to \"$SYS/x\": topics with $ are the broker's own"
+                ]
+            ),
             // Listeners.
-            ("listeners: 127.0.0.1:1", [
-                "apus.yaml:1: listeners: is a list, each listener begins with \"- address:\"; this is \"127.0.0.1:1\""
-            ]),
+            (
+                "listeners: 127.0.0.1:1",
+                [
+                    "apus.yaml:1: listeners: is a list, each listener begins with \"- address:\"; this is \"127.0.0.1:1\""
+                ]
+            ),
             ("listeners: []", ["apus.yaml:1: listeners: is empty: nobody could connect. Leave it out for the default"]),
-            ("listeners:\n - 127.0.0.1:1", [
-                "apus.yaml:2: listeners[0]: begins with \"address:\", as in \"- address: 127.0.0.1:2787\"; "
-                    + "this is \"127.0.0.1:1\""
-            ]),
-            ("listeners:\n - allow: []", ["apus.yaml:2: listeners[0].address: is missing: each listener has an address"]),
-            ("listeners:\n - adress: x:1", [
-                "apus.yaml:2: listeners[0].address: is missing: each listener has an address",
-                "apus.yaml:2: listeners[0].adress: there is no such option; did you mean address?",
-            ]),
-            ("listeners:\n - address: [::1]", [
-                "apus.yaml:2: listeners[0].address: is missing: each listener has an address",
-                "apus.yaml:2: listeners[0].address: is a list; an IPv6 address stands in quotation marks: \"[::1]:2787\"",
-            ]),
-            ("listeners:\n - address: 2787", [
-                "apus.yaml:2: listeners[0].address: is 2787, it is text; if that is meant, put it in quotation marks"
-            ]),
-            ("listeners:\n - address: a:1\n   tls: true", [
-                "apus.yaml:3: listeners[0].tls: is a section (certificate, key, client-ca …, a line each, indented), not \"true\"",
-                "apus.yaml:3: listeners[0].tls.certificate: is missing: TLS takes a certificate and its key",
-                "apus.yaml:3: listeners[0].tls.key: is missing: TLS takes a certificate and its key",
-            ]),
-            ("listeners:\n - address: a:1\n   allow:\n    - 10.0.0.0/8\n    - 10.0.0.1/8\n    - x\n    - [y]\n    - 10.0.0.0/8", [
-                "apus.yaml:5: listeners[0].allow: \"10.0.0.1/8\" is no network: there are bits behind the first 8. "
-                    + "Write 10.0.0.0/8 or 2001:db8::/32.",
-                "apus.yaml:6: listeners[0].allow: \"x\" is no network: it does not begin with a numeric address. "
-                    + "Write 10.0.0.0/8 or 2001:db8::/32.",
-                "apus.yaml:7: listeners[0].allow: a list is no network",
-                "apus.yaml:8: listeners[0].allow: 10.0.0.0/8 stands in the list already",
-            ]),
-            ("listeners:\n - address: a:1\n   deny: 10.0.0.0/8", [
-                "apus.yaml:3: listeners[0].deny: is a list of networks: [10.0.0.0/8]"
-            ]),
+            (
+                "listeners:\n - 127.0.0.1:1",
+                [
+                    "apus.yaml:2: listeners[0]: begins with \"address:\", as in \"- address: 127.0.0.1:2787\"; "
+                        + "this is \"127.0.0.1:1\""
+                ]
+            ),
+            (
+                "listeners:\n - allow: []",
+                ["apus.yaml:2: listeners[0].address: is missing: each listener has an address"]
+            ),
+            (
+                "listeners:\n - adress: x:1",
+                [
+                    "apus.yaml:2: listeners[0].address: is missing: each listener has an address",
+                    "apus.yaml:2: listeners[0].adress: there is no such option; did you mean address?",
+                ]
+            ),
+            (
+                "listeners:\n - address: [::1]",
+                [
+                    "apus.yaml:2: listeners[0].address: is missing: each listener has an address",
+                    "apus.yaml:2: listeners[0].address: is a list; an IPv6 address stands in quotation marks: \"[::1]:2787\"",
+                ]
+            ),
+            (
+                "listeners:\n - address: 2787",
+                [
+                    "apus.yaml:2: listeners[0].address: is 2787, it is text; if that is meant, put it in quotation marks"
+                ]
+            ),
+            (
+                "listeners:\n - address: a:1\n   tls: true",
+                [
+                    "apus.yaml:3: listeners[0].tls: is a section (certificate, key, client-ca …, a line each, indented), not \"true\"",
+                    "apus.yaml:3: listeners[0].tls.certificate: is missing: TLS takes a certificate and its key",
+                    "apus.yaml:3: listeners[0].tls.key: is missing: TLS takes a certificate and its key",
+                ]
+            ),
+            (
+                "listeners:\n - address: a:1\n   allow:\n    - 10.0.0.0/8\n    - 10.0.0.1/8\n    - x\n    - [y]\n    - 10.0.0.0/8",
+                [
+                    "apus.yaml:5: listeners[0].allow: \"10.0.0.1/8\" is no network: there are bits behind the first 8. "
+                        + "Write 10.0.0.0/8 or 2001:db8::/32.",
+                    "apus.yaml:6: listeners[0].allow: \"x\" is no network: it does not begin with a numeric address. "
+                        + "Write 10.0.0.0/8 or 2001:db8::/32.",
+                    "apus.yaml:7: listeners[0].allow: a list is no network",
+                    "apus.yaml:8: listeners[0].allow: 10.0.0.0/8 stands in the list already",
+                ]
+            ),
+            (
+                "listeners:\n - address: a:1\n   deny: 10.0.0.0/8",
+                [
+                    "apus.yaml:3: listeners[0].deny: is a list of networks: [10.0.0.0/8]"
+                ]
+            ),
             ("listeners[0]: x", ["apus.yaml:1: listeners[0]: there is no such option; did you mean listeners?"]),
         ])
     func says(text: String, lines: [String]) {
@@ -157,9 +203,12 @@ struct NastyFileTests {
     @Test(
         "that is no YAML is refused with its line",
         arguments: [
-            ("db: a\n\tusers: b", 2), ("db: [a", 1), ("db: {a", 1), ("db: \"a", 1), ("a: b: c", 1), ("*x", 1), ("db: *x", 1),
-            ("db: a\n b: c\nd", 3), ("%", 1), ("@", 1), ("`", 1), ("|", 1), (">", 1), ("&", 1), ("!", 1), ("- a\nb: c", 2),
-            ("db: \"\\q\"", 1), ("db: \"\\uD800\"", 1), ("\u{1}", 1), ("db: a\nusers: \u{7}", 2), ("}", 1), ("]", 1), (",", 1),
+            ("db: a\n\tusers: b", 2), ("db: [a", 1), ("db: {a", 1), ("db: \"a", 1), ("a: b: c", 1), ("*x", 1),
+            ("db: *x", 1),
+            ("db: a\n b: c\nd", 3), ("%", 1), ("@", 1), ("`", 1), ("|", 1), (">", 1), ("&", 1), ("!", 1),
+            ("- a\nb: c", 2),
+            ("db: \"\\q\"", 1), ("db: \"\\uD800\"", 1), ("\u{1}", 1), ("db: a\nusers: \u{7}", 2), ("}", 1), ("]", 1),
+            (",", 1),
             ("db: !<", 1), ("? a\n? b\n- c", 3), ("listeners:\n - address: [::1]:2787", 2), ("--- a\n--- b", 2),
         ])
     func noYAML(text: String, line: Int) {
@@ -230,13 +279,17 @@ struct NastyFileTests {
         arguments: [
             String(repeating: "[", count: 100_000), String(repeating: "{", count: 100_000),
             String(repeating: "- ", count: 100_000), String(repeating: "? ", count: 100_000),
-            String(repeating: "a: {", count: 20_000), String(repeating: "[", count: 900) + String(repeating: "]", count: 900),
+            String(repeating: "a: {", count: 20_000),
+            String(repeating: "[", count: 900) + String(repeating: "]", count: 900),
             "a: &a [x,x,x,x,x,x,x,x,x]\n"
-                + zip("bcdefghijk", "abcdefghij").map { "\($0): &\($0) [\(Array(repeating: "*\($1)", count: 9).joined(separator: ","))]\n" }
+                + zip("bcdefghijk", "abcdefghij").map {
+                    "\($0): &\($0) [\(Array(repeating: "*\($1)", count: 9).joined(separator: ","))]\n"
+                }
                 .joined() + "limits: *k\nlisteners: *k\nlog: {level: *k}",
             "listeners: &l [" + String(repeating: "{address: 'a:1'},", count: 5_000) + "]",
             "listeners: [{address: 'a:1', allow: &n [" + String(repeating: "::/0,", count: 5_000) + "]}]",
-            "db: &a \"x\"\n" + String(repeating: "&a ", count: 1_000), "db: " + String(repeating: "x", count: 1_000_000),
+            "db: &a \"x\"\n" + String(repeating: "&a ", count: 1_000),
+            "db: " + String(repeating: "x", count: 1_000_000),
             String(repeating: "\"", count: 10_001), String(repeating: "\r", count: 100_000) + "x",
             "\u{2028}\u{2029}\u{85}x: 1", "x\u{0301}: 1\nx\u{0301}: 2", "\u{1F600}: \u{1F600}\n\u{1F600}: 2",
         ])

@@ -37,7 +37,8 @@ struct BindAddressTests {
         "is written in one way",
         arguments: [
             ("127.0.0.1:2787", "127.0.0.1:2787"), ("127.0.0.1", "127.0.0.1:7"), (":2787", ":2787"),
-            ("[::1]:0", "[::1]:0"), ("[fe80::1%eth0]:1", "[fe80::1%eth0]:1"), ("broker.example:80", "broker.example:80"),
+            ("[::1]:0", "[::1]:0"), ("[fe80::1%eth0]:1", "[fe80::1%eth0]:1"),
+            ("broker.example:80", "broker.example:80"),
             ("apus://localhost:5", "localhost:5"), ("unix:/run/apus.sock", "unix:/run/apus.sock"),
         ])
     func reads(text: String, written: String) throws {
@@ -47,7 +48,8 @@ struct BindAddressTests {
     @Test(
         "says what is wrong",
         arguments: [
-            ("", "empty"), (" ", "space"), ("a b:1", "space"), ("::1", "brackets"), ("[::1", "without"), ("[x]:1", "no IPv6"),
+            ("", "empty"), (" ", "space"), ("a b:1", "space"), ("::1", "brackets"), ("[::1", "without"),
+            ("[x]:1", "no IPv6"),
             ("[127.0.0.1]:1", "no IPv6"), ("[]:1", "no IPv6"), ("a:65536", "port"), ("a:-1", "port"), ("a:", "port"),
             ("a:x", "port"), ("unix:", "path"), ("unix:/" + String(repeating: "x", count: 107), "107 bytes"),
             ("a:1\u{0}", "control"),
@@ -61,7 +63,8 @@ struct BindAddressTests {
         "tells who can reach it, without looking anything up",
         arguments: [
             ("127.0.0.1:1", .thisMachine), ("127.9.9.9:1", .thisMachine), ("[::1]:1", .thisMachine),
-            ("localhost:1", .thisMachine), ("unix:/x", .thisMachine), (":1", .otherMachines), ("0.0.0.0:1", .otherMachines),
+            ("localhost:1", .thisMachine), ("unix:/x", .thisMachine), (":1", .otherMachines),
+            ("0.0.0.0:1", .otherMachines),
             ("[::]:1", .otherMachines), ("10.0.0.1:1", .otherMachines), ("[::ffff:10.0.0.1]:1", .otherMachines),
             ("[fe80::1%lo]:1", .otherMachines), ("127.0.0.1.example.com:1", .unknown), ("broker:1", .unknown),
         ] as [(String, BindAddress.Reach)])

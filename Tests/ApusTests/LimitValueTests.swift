@@ -1,4 +1,5 @@
 import ApusModel
+import ApusSettings
 import ArgumentParser
 import Testing
 

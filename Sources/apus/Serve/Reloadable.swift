@@ -45,6 +45,6 @@ extension Reloadable {
     }
 
     private static func change(_ key: String, _ old: String, _ new: String) -> Change? {
-        old == new ? nil : Change(what: "\(key) is changed", metadata: ["old": "\(old)", "new": "\(new)"])
+        old == new ? nil : Change(what: "\(key) is changed", metadata: ["from": "\(old)", "to": "\(new)"])
     }
 }

@@ -68,7 +68,7 @@ actor Reloader {
         for difference in waiting {
             logger.warning(
                 "\(difference.key) is changed and needs a restart",
-                metadata: ["old": "\(difference.old)", "new": "\(difference.new)"])
+                metadata: ["from": "\(difference.old)", "to": "\(difference.new)"])
         }
         if changes.isEmpty, waiting.isEmpty {
             logger.notice("the configuration is read again: nothing is changed", metadata: ["reason": "\(reason)"])
@@ -95,20 +95,28 @@ struct SettingsDifference: Hashable {
     static func needingRestart(_ old: Settings, _ new: Settings) -> [SettingsDifference] {
         let before = entries(old)
         let after = entries(new)
-        var keys = old.entries.map(\.key)
-        keys += new.entries.map(\.key).filter { before[$0] == nil }
+        let keys = old.entries.map(\.key) + new.entries.map(\.key).filter { before[$0] == nil }
         return keys.compactMap { key in
-            guard before[key]?.value != after[key]?.value else { return nil }
-            let entry = before[key] ?? after[key]
-            guard let entry, entry.change != .reloaded else { return nil }
+            let (was, becomes) = (before[key], after[key])
+            guard let entry = was ?? becomes, entry.change != .reloaded, was?.value != becomes?.value else {
+                return nil
+            }
+            // What is only handed down: the option that says it is named.
+            if was?.inheritedFrom != nil, becomes?.inheritedFrom != nil { return nil }
+            // A listener that comes or goes is named once, by its address.
+            if was == nil || becomes == nil, !key.contains(".tls."), entry.isOfListener, !key.hasSuffix(".address") {
+                return nil
+            }
             return SettingsDifference(
-                key: key, old: before[key]?.text ?? SettingsOption.none, new: after[key]?.text ?? SettingsOption.none)
+                key: key, old: was?.text ?? SettingsOption.none, new: becomes?.text ?? SettingsOption.none)
         }
     }
 
-    /// Without what is only handed down: the option that says it is named.
     private static func entries(_ settings: Settings) -> [String: SettingEntry] {
-        Dictionary(
-            settings.entries.filter { $0.inheritedFrom == nil }.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+        Dictionary(settings.entries.map { ($0.key, $0) }) { first, _ in first }
     }
+}
+
+extension SettingEntry {
+    fileprivate var isOfListener: Bool { key.hasPrefix("listeners[") }
 }
