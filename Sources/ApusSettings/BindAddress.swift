@@ -8,7 +8,7 @@ package import ApusModel
     internal import Darwin
 #endif
 
-/// Where to listen, as it is written: `HOST:PORT`, `[::1]:2787`, `:2787` for all interfaces, `unix:/run/apus/apus.sock`.
+/// Where to listen, as it is written: `HOST:PORT`, `[::1]:2787`, `:2787` for all interfaces, `unix:/run/apus.sock`.
 package enum BindAddress: Hashable, Sendable, CustomStringConvertible {
     /// An empty host is all interfaces.
     case tcp(host: String, port: Int)

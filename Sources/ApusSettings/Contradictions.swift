@@ -34,7 +34,7 @@ enum Contradictions {
         if let limit = listener.limits[.connections], limit.value > settings.limits.connectionsMax {
             problems.add(
                 limit.origin, "\(prefix).max-connections",
-                "is \(limit.value), and all listeners together have \(settings.limits.connectionsMax) (limits.max-connections)"
+                "is \(limit.value), and all together have \(settings.limits.connectionsMax) (limits.max-connections)"
             )
         }
         if let each = listener.limits[.connectionsPerAddress], let all = listener.limits[.connections],
@@ -56,8 +56,9 @@ enum Contradictions {
     }
 
     private static func anonymous(_ address: BindAddress) -> String {
-        "other machines can reach \(address), and there is no authentication. Listen on 127.0.0.1 or [::1], name a file "
-            + "of users (users, --users), or say allow-anonymous: true (--allow-anonymous) if everybody may publish and read"
+        "other machines can reach \(address), and there is no authentication. Listen on 127.0.0.1 or [::1], name "
+            + "a file of users (users, --users), or say allow-anonymous: true (--allow-anonymous) if "
+            + "everybody may publish and read"
     }
 
     private static func checkTLS(_ tls: TLSSettings, _ section: String, _ problems: inout ProblemList) {
@@ -70,7 +71,8 @@ enum Contradictions {
         if !asks, tls.clientCA.value != nil {
             problems.add(
                 tls.clientCA.origin, "\(section).client-ca",
-                "is not used: client-certificates is none, so nobody is asked for a certificate. Write request or require"
+                "is not used: client-certificates is none, so nobody is asked for a certificate. "
+                    + "Write request or require"
             )
         }
     }

@@ -66,7 +66,7 @@ struct EnvironmentLayer {
         if isFile, options.contains(name) || EnvironmentName.others.contains(name) { return nil }
         let stem = name.dropFirst(EnvironmentName.prefix.count)
         let stems = options.map { String($0.dropFirst(EnvironmentName.prefix.count)) }
-        if let near = Suggestion.nearest(to: String(stem), among: stems) {
+        if let near = Suggestion.nearest(to: String(stem), among: stems, isBeginningEnough: false) {
             let meant = EnvironmentName.prefix + near + (isFile ? suffix : "")
             return "environment variable \(shown(variable)) is no option and is not read; did you mean \(meant)?"
         }

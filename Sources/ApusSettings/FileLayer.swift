@@ -33,6 +33,8 @@ struct FileLayer {
     private(set) var values: [String: RawValue] = [:]
     /// Where each listener begins; nil where the file has no list of them.
     private(set) var listeners: [Origin]?
+    /// Every option that is there, even with a value that is none.
+    private(set) var said: Set<String> = []
     /// Sections that are there, even if there is nothing in them.
     private(set) var sections: [String: Origin] = [:]
 
@@ -83,6 +85,8 @@ struct FileLayer {
             }
             if let name = yaml?.duplicated(scalar.string) {
                 reportDuplicate(name, of: keyNode, in: mapping, section, &problems)
+                // What is wrong in it is told all the same.
+                read(name, origin(keyNode), value, section: section, &problems)
                 continue
             }
             read(scalar.string, origin(keyNode), value, section: section, &problems)
@@ -95,15 +99,18 @@ struct FileLayer {
         let key = section.isEmpty ? name : "\(section).\(name)"
         // How sections and listeners are written here is in no name.
         let isName = !name.contains { $0 == "." || $0 == "[" }
+        if isName { said.insert(key) }
         if isName, key == "listeners" {
             readListeners(place, value, &problems)
         } else if isName, let option = SettingsOption.named(key) {
             readOption(option, key, place, value, &problems)
         } else if isName, SettingsOption.isSection(key) {
-            sections[key] = place
             if case .mapping(let inner) = value {
+                sections[key] = place
                 read(inner, section: key, &problems)
-            } else if !isNothing(value) {
+            } else if isNothing(value) {
+                sections[key] = place
+            } else {
                 let names = SettingsOption.names(in: key).prefix(3).joined(separator: ", ")
                 problems.add(
                     place, key, "is a section (\(names) …, a line each, indented), not \(FileLayer.describe(value))")
@@ -131,6 +138,7 @@ struct FileLayer {
         listeners = items.map(origin)
         for (index, item) in items.enumerated() {
             guard case .mapping(let mapping) = item else {
+                said.insert("listeners[\(index)].address")
                 problems.add(
                     origin(item), "listeners[\(index)]",
                     "begins with \"address:\", as in \"- address: 127.0.0.1:2787\"; this is \(FileLayer.describe(item))"
@@ -203,22 +211,18 @@ struct FileLayer {
 
     private static func unknown(_ name: String, section: String) -> String {
         if name == "<<" { return "merge keys are not read; write an alias (*name) behind each key" }
-        let names = SettingsOption.names(in: section)
-        if let near = Suggestion.nearest(to: name, among: names) {
-            return "there is no such option; did you mean \(near)?"
-        }
-        // In another section, by its own name, or with its section's name before it.
-        let same = SettingsOption.all.filter {
-            $0.name == name || $0.key.split(separator: ".").joined(separator: "-") == name
-        }
-        if let option = same.first(where: { !$0.key.contains("[]") }) ?? same.first {
+        if let option = elsewhere(name) {
             let place = option.key.dropLast(option.name.count + 1)
             return place.isEmpty
                 ? "\(option.name) belongs to the whole configuration: write it without indentation"
                 : "did you mean \(option.key)? \(option.name) stands below \(place)"
         }
-        if let near = Suggestion.nearest(to: name, among: SettingsOption.all.map(\.name)),
-            let option = SettingsOption.all.first(where: { $0.name == near })
+        let names = SettingsOption.names(in: section)
+        if let near = Suggestion.nearest(to: name, among: names) {
+            return "there is no such option; did you mean \(near)?"
+        }
+        if let near = Suggestion.nearest(to: name, among: general.map(\.name), isBeginningEnough: false),
+            let option = general.first(where: { $0.name == near })
         {
             return "there is no such option; did you mean \(option.key)?"
         }
@@ -226,6 +230,17 @@ struct FileLayer {
         return "there is no such option\(place); there are \(names.prefix(20).joined(separator: ", "))"
             + (names.count > 20 ? " …" : "")
     }
+
+    /// An option of another section, by its own name, or with its section's name before it: `log-level`, `log.level`.
+    private static func elsewhere(_ name: String) -> SettingsOption? {
+        general.first {
+            $0.name == name || $0.key == name || $0.key.split(separator: ".").joined(separator: "-") == name
+        }
+    }
+
+    /// Options for all before those of one listener.
+    private static let general =
+        SettingsOption.all.filter { !$0.key.contains("[]") } + SettingsOption.all.filter { $0.key.contains("[]") }
 
     private static func describe(_ node: Node) -> String {
         switch node {

@@ -32,6 +32,15 @@ package struct Settings: Hashable, Sendable {
         ListenerSettings(address: Setting(.tcp(host: host, port: nativePort)))
     }
 
+    /// When one of them changes, everything is read again: the configuration, and what it names that can change while
+    /// the broker runs.
+    package var watchedFiles: [String] {
+        var files: [String] = []
+        let named = [file, users.value].compactMap { $0 } + listeners.flatMap { $0.tls?.files ?? [] }
+        for name in named where !files.contains(name) { files.append(name) }
+        return files
+    }
+
     package func limitOrigin(_ name: String) -> Origin { limitOrigins[name] ?? .standard }
 }
 

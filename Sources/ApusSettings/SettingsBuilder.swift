@@ -9,13 +9,6 @@ struct SettingsBuilder {
     let flags: Flags
     private(set) var problems: ProblemList
 
-    init(file: FileLayer, environment: [String: RawValue], flags: Flags, problems: ProblemList) {
-        self.file = file
-        self.environment = environment
-        self.flags = flags
-        self.problems = problems
-    }
-
     mutating func settings() -> Settings {
         var settings = Settings()
         read("db", into: &settings.db, ValueText.path)
@@ -144,7 +137,7 @@ struct SettingsBuilder {
             try BindAddress(text, defaultPort: hasTLS ? Settings.nativeTLSPort : Settings.nativePort)
         }
         // Where it is there and wrong, that is told already.
-        if file.values["\(prefix).address"] == nil {
+        if !file.said.contains("\(prefix).address") {
             problems.add(place, "\(prefix).address", "is missing: each listener has an address")
         }
         // Without an address it stays in the list all the same, so that the others keep their numbers.
@@ -180,7 +173,7 @@ struct SettingsBuilder {
         read("\(section).client-certificates", into: &clientCertificates) { text throws(ApusError) in
             try ValueText.choice(text, ClientCertificates.self)
         }
-        for name in ["certificate", "key"] where file.values["\(section).\(name)"] == nil {
+        for name in ["certificate", "key"] where !file.said.contains("\(section).\(name)") {
             problems.add(place, "\(section).\(name)", "is missing: TLS takes a certificate and its key")
         }
         return TLSSettings(

@@ -1,7 +1,10 @@
 /// What somebody meant who wrote a name that does not exist.
 enum Suggestion {
-    /// - Returns: the nearest of `names`, or nil where none is near.
-    static func nearest(to name: String, among names: some Sequence<String>) -> String? {
+    /// - Parameter isBeginningEnough: whether `listen` may mean `listeners`.
+    /// - Returns: the nearest of `names`, the first of several; nil where none is near.
+    static func nearest(
+        to name: String, among names: some Sequence<String>, isBeginningEnough: Bool = true
+    ) -> String? {
         let wanted = Array(name.lowercased().utf8.prefix(lengthMax))
         var best: (name: String, distance: Int)?
         for candidate in names {
@@ -10,7 +13,9 @@ enum Suggestion {
             guard distance <= min(4, max(1, candidate.utf8.count / 4)) else { continue }
             if distance < best?.distance ?? Int.max { best = (candidate, distance) }
         }
-        return best?.name
+        if let best { return best.name }
+        guard isBeginningEnough, name.count >= 3 else { return nil }
+        return names.first { $0.hasPrefix(name) || $0.count >= 4 && name.hasPrefix($0) }
     }
 
     private static let lengthMax = 64

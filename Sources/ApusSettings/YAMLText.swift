@@ -116,7 +116,7 @@ struct YAMLText {
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         guard lines.indices.contains(number - 1) else { return "" }
         let near = [number - 2, number - 1].filter(lines.indices.contains).map { lines[$0] }
-        if near.contains(where: { $0.contains("]:") && !$0.contains("\"") }) {
+        if near.contains(where: { ($0.contains("]:") || $0.contains("[:")) && !$0.contains("\"") }) {
             return ". An IPv6 address stands in quotation marks: \"[::1]:2787\""
         }
         return near.contains { $0.contains("\t") } ? ". Indent with spaces, not with tabs" : ""

@@ -61,7 +61,7 @@ struct ServeCommand: AsyncParsableCommand {
             for warning in error.warnings { Console.line("apus: \(warning)") }
             Console.line("apus: \(error.title)")
             for line in error.lines { Console.line("  \(line)") }
-            // Whether it is a fault of the settings or of what the broker can do: it is the settings that have to change.
+            // Also where it is something that the broker cannot do: it is the settings that have to change.
             throw (error.code == .notAllowed && !options.checkConfig ? ExitStatus.notAllowed : .usage).exitCode
         }
         if options.checkConfig { return check(settings) }

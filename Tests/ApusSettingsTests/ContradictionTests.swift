@@ -47,7 +47,7 @@ struct ContradictionTests {
             ),
             (
                 "limits: {max-connections: 10}\nlisteners:\n - address: 127.0.0.1\n   max-connections: 11",
-                "apus.yaml:4: listeners[0].max-connections: is 11, and all listeners together have 10 "
+                "apus.yaml:4: listeners[0].max-connections: is 11, and all together have 10 "
                     + "(limits.max-connections)"
             ),
             (

@@ -7,7 +7,7 @@ struct NastyFileTests {
     @Test(
         "that holds nothing is fine",
         arguments: [
-            "", "\n", "# only a comment", "---", "--- {}", "~", "null", "{}", "\u{FEFF}", "...", "%YAML 1.1\n---\n",
+            "", "\n", "# only a comment", "---", "--- {}", "~", "null", "{}", "\u{FEFF}", "%YAML 1.1\n---\n",
             "listeners:\nlimits:\nhttp:\nlog:\n", "limits: {}", "limits: ~", "\r\n\r\n",
         ])
     func nothing(text: String) {
@@ -50,14 +50,15 @@ struct NastyFileTests {
             ("listen: x", ["apus.yaml:1: listen: there is no such option; did you mean listeners?"]),
             (
                 "log.level: info",
-                ["apus.yaml:1: log.level: there is no such option; did you mean log.level?"]
+                ["apus.yaml:1: log.level: did you mean log.level? level stands below log"]
             ),
             ("? [a, b]\n: 1", ["apus.yaml:1: a key is a name, this is a list"]),
             ("? {a: b}\n: 1", ["apus.yaml:1: a key is a name, this is a map"]),
             (
                 "a: &a {level: info}\nlog:\n  <<: *a",
                 [
-                    "apus.yaml:1: a: there is no such option; did you mean db?",
+                    "apus.yaml:1: a: there is no such option; there are db, users, allow-anonymous, default-topic, "
+                        + "event-loops, migrate, listeners, http, log, limits",
                     "apus.yaml:3: log.<<: merge keys are not read; write an alias (*name) behind each key",
                 ]
             ),
@@ -152,15 +153,22 @@ struct NastyFileTests {
             (
                 "listeners:\n - adress: x:1",
                 [
-                    "apus.yaml:2: listeners[0].address: is missing: each listener has an address",
                     "apus.yaml:2: listeners[0].adress: there is no such option; did you mean address?",
+                    "apus.yaml:2: listeners[0].address: is missing: each listener has an address",
                 ]
             ),
             (
                 "listeners:\n - address: [::1]",
                 [
-                    "apus.yaml:2: listeners[0].address: is missing: each listener has an address",
-                    "apus.yaml:2: listeners[0].address: is a list; an IPv6 address stands in quotation marks: \"[::1]:2787\"",
+                    "apus.yaml:2: no YAML: did not find expected node content. "
+                        + "An IPv6 address stands in quotation marks: \"[::1]:2787\""
+                ]
+            ),
+            (
+                "listeners:\n - address: [fe80]",
+                [
+                    "apus.yaml:2: listeners[0].address: is a list; an IPv6 address stands in quotation marks: "
+                        + "\"[::1]:2787\""
                 ]
             ),
             (
@@ -172,9 +180,8 @@ struct NastyFileTests {
             (
                 "listeners:\n - address: a:1\n   tls: true",
                 [
-                    "apus.yaml:3: listeners[0].tls: is a section (certificate, key, client-ca …, a line each, indented), not \"true\"",
-                    "apus.yaml:3: listeners[0].tls.certificate: is missing: TLS takes a certificate and its key",
-                    "apus.yaml:3: listeners[0].tls.key: is missing: TLS takes a certificate and its key",
+                    "apus.yaml:3: listeners[0].tls: is a section (certificate, key, client-ca …, a line each, indented), "
+                        + "not \"true\""
                 ]
             ),
             (
@@ -205,7 +212,7 @@ struct NastyFileTests {
         arguments: [
             ("db: a\n\tusers: b", 2), ("db: [a", 1), ("db: {a", 1), ("db: \"a", 1), ("a: b: c", 1), ("*x", 1),
             ("db: *x", 1),
-            ("db: a\n b: c\nd", 3), ("%", 1), ("@", 1), ("`", 1), ("|", 1), (">", 1), ("&", 1), ("!", 1),
+            ("db: a\n b: c\nd", 2), ("%", 1), ("@", 1), ("`", 1), ("|", 1), (">", 1), ("&", 1), ("...", 1),
             ("- a\nb: c", 2),
             ("db: \"\\q\"", 1), ("db: \"\\uD800\"", 1), ("\u{1}", 1), ("db: a\nusers: \u{7}", 2), ("}", 1), ("]", 1),
             (",", 1),
@@ -271,7 +278,9 @@ struct NastyFileTests {
         let lines = problems((0..<50_000).map { "k\($0): 1" }.joined(separator: "\n"))
         #expect(lines.count == 101)
         #expect(lines.last == "and 49900 more")
-        #expect(problems((0..<2_000).map { _ in "db: x" }.joined(separator: "\n")).count > 1)
+        #expect(
+            problems((0..<2_000).map { _ in "db: x" }.joined(separator: "\n"))
+                == ["apus.yaml:21: stands more than once in its map: \"db\""])
     }
 
     @Test(

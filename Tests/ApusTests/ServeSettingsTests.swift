@@ -178,16 +178,4 @@ struct FileWatchTests {
             #expect(watch.look() == [path])
         }
     }
-
-    @Test("that is followed with others stays known as it was read")
-    func follow() throws {
-        try inFolder { path in
-            try write("a", path)
-            var watch = FileWatch([path])
-            try write("bb", path)
-            watch.follow([path, "\(path).other"])
-            _ = watch.look()
-            #expect(watch.look() == [path])
-        }
-    }
 }

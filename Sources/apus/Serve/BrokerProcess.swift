@@ -5,8 +5,9 @@ internal import ApusStore
 internal import Glibc
 internal import Logging
 
-/// The broker as a process: opens the log, listens, waits for a signal or a failure, ends in order. The composition root:
-/// here everything that runs is made and wired.
+/// The broker as a process: opens the log, listens, waits for a signal or a failure, ends in order.
+///
+/// The composition root: here everything that runs is made and wired.
 struct BrokerProcess {
     let settings: Settings
     let loader: SettingsLoader
@@ -18,6 +19,8 @@ struct BrokerProcess {
         let logger = configuration.logger
         // Before anything is opened or announced: a signal that comes early is obeyed, too.
         let signals = ServeSignals()
+        // Before what they name is read: a change in between is seen.
+        let watch = FileWatch(settings.watchedFiles)
         let store = try Store.open(path: settings.db.value, limits: configuration.limits, logger: logger)
         let broker: Broker
         do throws(ApusError) {
@@ -34,7 +37,7 @@ struct BrokerProcess {
         }
         control.announce("keeping messages in \(store.path)")
         let reloader = Reloader(
-            settings: settings, loader: loader, parts: reloadables(broker), logger: configuration.logger)
+            settings: settings, watch: watch, loader: loader, parts: reloadables(broker), logger: logger)
         try await serve(broker, reloader, until: signals)
     }
 
@@ -59,14 +62,7 @@ struct BrokerProcess {
                 await signals.stopRequest()
                 return nil
             }
-            let reloading = Task {
-                await withTaskGroup(of: Void.self) { group in
-                    group.addTask { await reloader.watchFiles() }
-                    group.addTask {
-                        for await _ in signals.reloadRequests { await reloader.reload(because: "SIGHUP") }
-                    }
-                }
-            }
+            let reloading = Task { await reloader.run(signals.reloads) }
             let first = await group.next() ?? nil
             reloading.cancel()
             if first == nil {
@@ -95,21 +91,17 @@ struct BrokerProcess {
 private final class ServeSignals: Sendable {
     private let stops: AsyncStream<Void>
     private let stopContinuation: AsyncStream<Void>.Continuation
-    /// Requests that come while one is served are one.
-    let reloadRequests: AsyncStream<Void>
-    private let reloadContinuation: AsyncStream<Void>.Continuation
+    let reloads = ReloadRequests()
 
     init() {
         let (stops, stopContinuation) = AsyncStream<Void>.makeStream()
-        let (reloads, reloadContinuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.stops = stops
         self.stopContinuation = stopContinuation
-        reloadRequests = reloads
-        self.reloadContinuation = reloadContinuation
+        let reloads = reloads
         let count = Counter()
         Signals.listen(to: [SIGINT, SIGTERM, SIGHUP]) { number in
             if number == SIGHUP {
-                reloadContinuation.yield()
+                reloads.add("SIGHUP")
                 return
             }
             // What was acknowledged is on disk: nothing is lost by ending at once.
@@ -124,6 +116,6 @@ private final class ServeSignals: Sendable {
 
     func finish() {
         stopContinuation.finish()
-        reloadContinuation.finish()
+        reloads.finish()
     }
 }

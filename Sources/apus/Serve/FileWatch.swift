@@ -31,14 +31,10 @@ struct FileWatch {
 
     private var states: [(path: String, state: State)] = []
 
-    init(_ paths: [String]) { follow(paths) }
-
-    /// Looks at other files from now on; those that it looks at already are known as they were.
-    mutating func follow(_ paths: [String]) {
-        let before = Dictionary(states.map { ($0.path, $0.state) }) { first, _ in first }
+    init(_ paths: [String]) {
         states = paths.map { path in
             let mark = Mark(path)
-            return (path, before[path] ?? State(known: mark, seen: mark))
+            return (path, State(known: mark, seen: mark))
         }
     }
 

@@ -4,8 +4,8 @@ internal import Logging
 
 /// A part of the running broker that takes changes over without dropping a connection.
 ///
-/// A reload has two steps, so that a bad one changes nothing: every part prepares, and only when all of them could, every
-/// part takes over. A part that can do only both at once (certificates) stands last and does it when it prepares.
+/// A reload has two steps, so that a bad one changes nothing: every part prepares, and only when all of them could,
+/// every part takes over. A part that can do only both at once (certificates) stands last and does it when it prepares.
 struct Reloadable: Sendable {
     /// One line for the log: what is new.
     struct Change: Hashable, Sendable {
@@ -21,8 +21,6 @@ struct Reloadable: Sendable {
 
     /// In messages: `users`.
     let name: String
-    /// The files that it reads: when one changes, everything is read again.
-    var files: @Sendable (Settings) -> [String] = { _ in [] }
     /// Reads what it needs; changes nothing yet.
     ///
     /// - Throws: why it cannot; then nothing of the reload takes effect.

@@ -13,29 +13,33 @@ actor Reloader {
     private var watch: FileWatch
 
     /// How often the files are looked at. Not inotify: editors replace a file by another one, Kubernetes a folder behind
-    /// two symbolic links, and network file systems tell nobody; what a name leads to now is the same question for all.
+    /// two symbolic links, and network file systems tell nobody. What a name leads to now is one question for all.
     private static let lookNanoseconds: UInt64 = 1_000_000_000
 
-    init(settings: Settings, loader: SettingsLoader, parts: [Reloadable], logger: Logger) {
+    /// - Parameter watch: on ``Settings/watchedFiles``, from before they were read.
+    init(settings: Settings, watch: FileWatch, loader: SettingsLoader, parts: [Reloadable], logger: Logger) {
         self.settings = settings
+        self.watch = watch
         self.loader = loader
         self.parts = parts
         self.logger = logger
-        watch = FileWatch(Reloader.files(settings, parts))
     }
 
-    /// Looks at the files until the task is cancelled.
-    func watchFiles() async {
-        while !Task.isCancelled {
-            try? await Task.sleep(nanoseconds: Reloader.lookNanoseconds)
-            guard !Task.isCancelled else { return }
-            let changed = watch.look()
-            if !changed.isEmpty { await reload(because: "changed: \(changed.joined(separator: ", "))") }
+    /// Serves requests, one after the other, until the task is cancelled; it makes some itself, when a file changes.
+    func run(_ requests: ReloadRequests) async {
+        let watching = Task {
+            while !Task.isCancelled {
+                try? await Task.sleep(nanoseconds: Reloader.lookNanoseconds)
+                let changed = watch.look()
+                if !changed.isEmpty { requests.add("changed: \(changed.joined(separator: ", "))") }
+            }
         }
+        for await reason in requests.stream { await reload(because: reason) }
+        watching.cancel()
     }
 
     /// - Parameter reason: for the log.
-    func reload(because reason: String) async {
+    private func reload(because reason: String) async {
         // What changes from here on is seen at the next look.
         watch.settle()
         let new: Settings
@@ -75,14 +79,18 @@ actor Reloader {
         }
         settings.logLevel = new.logLevel
         settings.logFormat = new.logFormat
-        watch.follow(Reloader.files(settings, parts))
     }
+}
 
-    private static func files(_ settings: Settings, _ parts: [Reloadable]) -> [String] {
-        var files = settings.file.map { [$0] } ?? []
-        for file in parts.flatMap({ $0.files(settings) }) where !files.contains(file) { files.append(file) }
-        return files
-    }
+/// Why the settings are to be read again. Requests that come while one is served are one.
+struct ReloadRequests: Sendable {
+    let stream: AsyncStream<String>
+    private let continuation: AsyncStream<String>.Continuation
+
+    init() { (stream, continuation) = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingNewest(1)) }
+
+    func add(_ reason: String) { continuation.yield(reason) }
+    func finish() { continuation.finish() }
 }
 
 /// An option that is another one in new settings.
