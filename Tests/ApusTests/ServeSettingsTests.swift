@@ -91,13 +91,15 @@ struct ServeSettingsTests {
         let old = try settings("listeners: [{address: 'x:1', default-topic: a}]\nlog: {level: info}")
         let new = try settings(
             "listeners: [{address: 'x:2'}, {address: 'y:1'}]\nlog: {level: debug}\ndefault-topic: b\n"
-                + "limits: {tail-bytes: 1M}\nusers: u")
+                + "limits: {tail-bytes: 1M, max-connections: 500}\nusers: u")
         #expect(
             SettingsDifference.needingRestart(old, new) == [
                 SettingsDifference(key: "users", old: "none", new: "u"),
                 SettingsDifference(key: "default-topic", old: "none", new: "b"),
                 SettingsDifference(key: "listeners[0].address", old: "x:1", new: "x:2"),
                 SettingsDifference(key: "listeners[0].default-topic", old: "a", new: "b"),
+                // The listeners have it from here: it is not named for each of them.
+                SettingsDifference(key: "limits.max-connections", old: "10000", new: "500"),
                 SettingsDifference(key: "limits.tail-bytes", old: "67108864", new: "1048576"),
                 SettingsDifference(key: "listeners[1].address", old: "none", new: "y:1"),
             ])
