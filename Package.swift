@@ -88,11 +88,13 @@ let package = Package(
             name: "ApusClient",
             dependencies: ["ApusModel", "ApusWire", nio, nioPosix, nioLocks, deque, logging],
             swiftSettings: settings),
+        .target(name: "ApusSettings", dependencies: ["ApusModel", logging, yams], swiftSettings: settings),
         .executableTarget(
             name: "apus",
             dependencies: [
-                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusClient", "CZlib",
-                nio, nioPosix, nioLocks, logging, arguments, histogram, grdb, sqlite,
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusClient",
+                "ApusSettings", "CZlib",
+                nio, nioPosix, nioLocks, logging, atomics, arguments, histogram, grdb, sqlite,
             ],
             swiftSettings: settings),
         .target(
@@ -133,10 +135,14 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "ApusSettingsTests",
+            dependencies: ["ApusModel", "ApusSettings", logging],
+            swiftSettings: settings),
+        .testTarget(
             name: "ApusTests",
             dependencies: [
-                "apus", "ApusModel", "ApusWire", "ApusClient", "ApusBroker", nio, nioPosix, nioLocks, logging,
-                arguments,
+                "apus", "ApusSettings", "ApusModel", "ApusWire", "ApusClient", "ApusBroker", "ApusServer", nio,
+                nioPosix, nioLocks, logging, arguments,
             ],
             swiftSettings: settings),
         // Real processes through the command line: it needs the built `apus` beside it.

@@ -125,7 +125,8 @@ package final class NativeHandler: ChannelInboundHandler {
         shared.hub.remove(id)
         shared.released(self, bytes: heldBytes)
         heldBytes = 0
-        logger.info("disconnected")
+        // One line a connection at info: the one above.
+        logger.debug("disconnected")
         self.context = nil
         context.fireChannelInactive()
     }
