@@ -205,7 +205,7 @@ extension Limits {
             "Queries of one connection at a time. Beyond it a query is refused with too-many."),
         Row(
             "replies-bytes", \.repliesBytesMax, "bytes", 1_024...(1 << 30),
-            "Replies other than publish answers that wait for a connection which does not read. Beyond it it is not read."
+            "Replies that wait for a connection which does not read: the texts of refused publishes, and all but publish answers. Beyond it it is not read."
         ),
         Row(
             "drain-time", \.drainSeconds, "seconds", 0...3_600,

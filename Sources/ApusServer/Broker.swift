@@ -39,6 +39,8 @@ package final class Broker: Sendable {
     private let admission: Admission
     private let writerEnd: WriterEnd
     private let listeners = NIOLockedValueBox<[any Channel]>([])
+    /// The broker ends once; who asks again waits for it.
+    private let ending = NIOLockedValueBox<Task<Void, Never>?>(nil)
 
     /// One event loop, with what is confined to it.
     private struct Loop: Sendable {
@@ -60,7 +62,7 @@ package final class Broker: Sendable {
         self.store = store
         let limits = configuration.limits
         let log = try store.status().log
-        let intake = Intake(limits: limits)
+        let intake = Intake(limits: limits, hubs: configuration.eventLoops)
         let announcer = Announcer(head: store.head)
         let readers = WorkerPool()
         let queryWorkers = WorkerPool()
@@ -100,11 +102,14 @@ package final class Broker: Sendable {
     ) -> Loop {
         // Made on its loop, because what it makes may be touched only there.
         let made = try? loop.submit {
+            let turns = TurnQueue(loop: loop)
             let hub = Hub(
                 index: index, loop: loop, limits: configuration.limits, announcer: announcer, readers: pages,
-                cursors: status.cursors, clock: wallClock)
+                cursors: status.cursors, publishers: PausedPublishers(hub: index, intake: intake, turns: turns),
+                clock: wallClock)
             let door = NativeDoor(
-                hub: hub, loop: loop, intake: intake, limits: configuration.limits, loops: configuration.eventLoops,
+                hub: hub, loop: loop, turns: turns, intake: intake, limits: configuration.limits,
+                loops: configuration.eventLoops,
                 log: log, defaultTopic: configuration.defaultTopic, queries: queries, queryWorkers: queryWorkers,
                 gauges: status.gauges, logins: status.logins, clock: wallClock, makeStatus: status.json)
             return Loop(
@@ -225,8 +230,22 @@ package final class Broker: Sendable {
 
     /// Stops accepting, answers what is in flight, says goodbye, checkpoints and closes the log.
     ///
-    /// Takes at most `drain-time` and what a checkpoint takes.
+    /// Takes at most `drain-time` and what a checkpoint takes. Asked again, it waits for the same end.
     package func stop() async throws(ApusError) {
+        await end { broker in await broker.drainAndClose() }
+        try await writerEnd.get()
+    }
+
+    private func end(_ work: @escaping @Sendable (Broker) async -> Void) async {
+        let task = ending.withLockedValue { ending in
+            let task = ending ?? Task { await work(self) }
+            ending = task
+            return task
+        }
+        await task.value
+    }
+
+    private func drainAndClose() async {
         await closeListeners()
         for loop in loops {
             loop.loop.execute { for handler in loop.connections.value.values { handler.stop() } }
@@ -236,21 +255,24 @@ package final class Broker: Sendable {
             try? await Task.sleep(nanoseconds: 10_000_000)
         }
         intake.close()
-        let result = await Result { () async throws(ApusError) in try await writerEnd.get() }
+        // What it says is told by who asked for the end.
+        try? await writerEnd.get()
+        await closeThreads()
+    }
+
+    private func closeThreads() async {
         readers.close()
         queryWorkers.close()
         loginWorkers.close()
         try? await group.shutdownGracefully()
-        try result.get()
     }
 
     /// After the log has failed: ends without touching it.
     package func abandon() async {
-        await closeListeners()
-        readers.close()
-        queryWorkers.close()
-        loginWorkers.close()
-        try? await group.shutdownGracefully()
+        await end { broker in
+            await broker.closeListeners()
+            await broker.closeThreads()
+        }
     }
 
     private func closeListeners() async {
@@ -259,16 +281,6 @@ package final class Broker: Sendable {
             return listeners
         }
         for channel in channels { try? await channel.close().get() }
-    }
-}
-
-extension Result where Failure == ApusError {
-    fileprivate init(_ body: () async throws(ApusError) -> Success) async {
-        do throws(ApusError) {
-            self = .success(try await body())
-        } catch {
-            self = .failure(error)
-        }
     }
 }
 

@@ -144,8 +144,10 @@ final class TemporaryLog {
 
     deinit { try? FileManager.default.removeItem(at: folder) }
 
-    func open() throws -> Store {
-        try Store.open(path: path, limits: .defaults, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    func open(topicsMax: Int = Limits.defaults.topicsMax) throws -> Store {
+        let limits = Limits.with { $0.topicsMax = topicsMax }
+        return try Store.open(
+            path: path, limits: limits, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 }
 

@@ -246,7 +246,7 @@ struct ClientSession {
                     hint: "Give each client a publisher name of its own."), now)
             return false
         }
-        window.resolveDuplicates(through: lastID)
+        // What was not answered goes again, also up to `last-id`: it may have been refused, and only the broker knows.
         return true
     }
 

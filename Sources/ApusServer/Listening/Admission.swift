@@ -19,7 +19,18 @@ final class Admission: Sendable {
 
     var open: Int { state.withLockedValue { $0.open } }
 
-    func opened() { state.withLockedValue { $0.open += 1 } }
+    /// - Parameter resume: called once there is room, where there is none now.
+    /// - Returns: whether there was room: then the connection counts until ``closed()``.
+    func open(orElse resume: @escaping @Sendable () -> Void) -> Bool {
+        state.withLockedValue { state in
+            guard state.open < connectionsMax else {
+                state.waiting.append(resume)
+                return false
+            }
+            state.open += 1
+            return true
+        }
+    }
 
     func closed() {
         let waiting = state.withLockedValue { state in
@@ -53,6 +64,9 @@ final class AdmissionHandler: ChannelDuplexHandler {
     /// Why nothing is accepted is said once, and once more when it is over.
     private var isFull = false
     private var isFailing = false
+    /// It was accepted while a listener of another event loop took the last slot: nobody else sees it before it has one.
+    private var held: (any Channel)?
+    private var isReadDue = false
 
     init(admission: Admission, connectionsMax: Int, logger: Logger) {
         self.admission = admission
@@ -70,10 +84,18 @@ final class AdmissionHandler: ChannelDuplexHandler {
     }
 
     func read(context: ChannelHandlerContext) {
+        guard held == nil else {
+            isReadDue = true
+            return
+        }
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         let loop = context.eventLoop
         let hasRoom = admission.hasRoom { loop.execute { bound.value.read() } }
         if hasRoom { return context.read() }
+        sayFull()
+    }
+
+    private func sayFull() {
         if !isFull {
             logger.warning("no more connections are accepted", metadata: ["max-connections": "\(connectionsMax)"])
         }
@@ -81,11 +103,34 @@ final class AdmissionHandler: ChannelDuplexHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let admission = admission
+        held = unwrapInboundIn(data)
+        admit(context)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        held?.close(promise: nil)
+        held = nil
+        context.fireChannelInactive()
+    }
+
+    private func admit(_ context: ChannelHandlerContext) {
+        guard let child = held else { return }
+        let loop = context.eventLoop
+        let bound = NIOLoopBound((self, context), eventLoop: loop)
+        let hasSlot = admission.open {
+            loop.execute {
+                let (handler, context) = bound.value
+                handler.admit(context)
+            }
+        }
+        guard hasSlot else { return sayFull() }
+        held = nil
         if isFull || isFailing { logger.notice("connections are accepted again") }
         (isFull, isFailing) = (false, false)
-        admission.opened()
-        unwrapInboundIn(data).closeFuture.whenComplete { _ in admission.closed() }
-        context.fireChannelRead(data)
+        child.closeFuture.whenComplete { [admission] _ in admission.closed() }
+        context.fireChannelRead(wrapInboundOut(child))
+        guard isReadDue else { return }
+        isReadDue = false
+        read(context: context)
     }
 }
