@@ -20,6 +20,7 @@ public struct ApusError: Error, Hashable, Sendable, CustomStringConvertible {
         case keepAliveExpired = "keep-alive-expired"
         case goingAway = "going-away"
         case receiveBudget = "receive-budget"
+        case busy = "busy"
         // One request.
         case missingField = "missing-field"
         case invalidField = "invalid-field"
@@ -44,6 +45,7 @@ public struct ApusError: Error, Hashable, Sendable, CustomStringConvertible {
         case logLocked = "log-locked"
         // The way there, as the client sees it.
         case unavailable = "unavailable"
+        case tlsFailed = "tls-failed"
         case timedOut = "timed-out"
         case connectionLost = "connection-lost"
         case backlogFull = "backlog-full"

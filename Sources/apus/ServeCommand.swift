@@ -20,11 +20,17 @@ struct ServeCommand: AsyncParsableCommand {
               apus serve
               apus serve --db /var/lib/apus/apus.db --listen 127.0.0.1:2787
               apus serve --listen :2787 --allow-anonymous
+              apus serve --listen 127.0.0.1:2787 --listen unix:/run/apus/apus.sock
+              apus serve --listen apuss://:2789 --tls-cert broker.pem --tls-key broker.key \
+                --tls-client-ca clients.pem
               apus serve --listen 127.0.0.1:0 --outbox-bytes 262144
             """)
 
     @OptionGroup(title: "The broker")
     var options: ServeOptions
+
+    @OptionGroup(title: "TLS")
+    var listenerOptions: ListenerOptions
 
     @OptionGroup(title: "Limits")
     var limitOptions: LimitOptions
@@ -49,7 +55,8 @@ struct ServeCommand: AsyncParsableCommand {
 
     private func brokerConfiguration() throws(ApusError) -> Broker.Configuration {
         var configuration = Broker.Configuration()
-        if !options.listen.isEmpty { configuration.listen = options.listen }
+        configuration.listeners = try listenerOptions.listeners(
+            options.listen.isEmpty ? ListenAddress.loopback : options.listen, allowsAnonymous: options.allowAnonymous)
         configuration.limits = try limitOptions.limits()
         if let eventLoops = options.eventLoops {
             guard (1...1_024).contains(eventLoops) else {
@@ -58,7 +65,6 @@ struct ServeCommand: AsyncParsableCommand {
             configuration.eventLoops = eventLoops
         }
         if let defaultTopic = options.defaultTopic { configuration.defaultTopic = try Topic(defaultTopic) }
-        configuration.allowsAnonymous = options.allowAnonymous
         configuration.version = Apus.versionNumber
         configuration.logger = ServeLog.logger(level: options.logLevel.level)
         return configuration
@@ -72,7 +78,7 @@ struct ServeOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Where to listen; repeatable. Port 0 takes a free one, an empty host is all interfaces. (default: 127.0.0.1:2787 and [::1]:2787)",
+            "Where to listen: HOST:PORT, apuss://HOST:PORT or unix:/path; repeatable. Port 0 takes a free one, an empty host is all interfaces. (default: 127.0.0.1:2787 and [::1]:2787)",
             valueName: "host:port"),
         transform: parsing { (text) throws(ApusError) in try ListenAddress(text) })
     var listen: [ListenAddress] = []

@@ -56,7 +56,7 @@ func withBroker(
     try await onOwnThread {
         let broker = try Broker(store: store, configuration: final)
         let outcome = Result {
-            try body(TestBroker(broker: broker, addresses: try block { try await broker.listen() }))
+            try body(TestBroker(broker: broker, addresses: try block { try await broker.listen().map(\.address) }))
         }
         let stopped = Result { if !isStoppedByBody { try block { try await broker.stop() } } }
         try outcome.get()
@@ -77,7 +77,7 @@ extension Broker.Configuration {
     /// A free port of this machine, one event loop, no log.
     static func with(_ change: (inout Broker.Configuration) -> Void) -> Broker.Configuration {
         var configuration = Broker.Configuration()
-        configuration.listen = [ListenAddress(host: "127.0.0.1", port: 0)]
+        configuration.listeners = [ListenerConfiguration(ListenAddress(host: "127.0.0.1", port: 0))]
         configuration.eventLoops = 1
         configuration.logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         change(&configuration)

@@ -31,6 +31,7 @@ public final class ApusClient: Sendable {
 
     private init(_ configuration: ClientConfiguration) throws(ApusError) {
         let settings = try ClientSession.Settings(configuration)
+        let tls = try ClientTLS(configuration.endpoint, configuration.tls)
         let mailbox = Mailbox(eventLoop: MultiThreadedEventLoopGroup.singleton.next())
         let shared = SharedState()
         self.mailbox = mailbox
@@ -40,7 +41,7 @@ public final class ApusClient: Sendable {
         let logger = configuration.logger
         mailbox.eventLoop.execute {
             mailbox.core.value = ClientCore(
-                settings: settings, endpoint: endpoint, logger: logger, shared: shared, mailbox: mailbox)
+                settings: settings, endpoint: endpoint, tls: tls, logger: logger, shared: shared, mailbox: mailbox)
         }
     }
 
@@ -48,8 +49,8 @@ public final class ApusClient: Sendable {
 
     /// Connects, and returns when the broker has greeted.
     ///
-    /// - Throws: `unavailable`, saying which addresses were tried and what came of each; `not-allowed` and others as the
-    ///   broker says; `usage` where the configuration cannot be.
+    /// - Throws: `unavailable`, saying which addresses were tried and what came of each; `tls-failed`, saying whose
+    ///   certificate is not accepted, and why; `not-allowed` and others as the broker says; `usage` where the configuration cannot be.
     public static func connect(_ configuration: ClientConfiguration) async throws(ApusError) -> ApusClient {
         let client = try ApusClient(configuration)
         try await client.call {

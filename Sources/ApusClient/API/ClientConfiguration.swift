@@ -3,6 +3,8 @@ public import Logging
 /// How a client behaves. All bounds have defaults that suit a program on the same or a nearby machine.
 public struct ClientConfiguration: Sendable {
     public var endpoint: Endpoint
+    /// Whom to trust, and who this client is, where the endpoint asks for TLS.
+    public var tls = TLSFiles()
     /// Names this client in the broker's logs. Default: made up by the broker.
     public var clientID: String?
     /// A name that asks for deduplication: after a lost connection the client sends again what was not acknowledged,

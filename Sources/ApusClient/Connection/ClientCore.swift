@@ -13,6 +13,7 @@ final class ClientCore {
 
     private var session: ClientSession
     private let endpoint: Endpoint
+    private let tls: ClientTLS?
     private let logger: Logger
     private let shared: SharedState
     private unowned let mailbox: Mailbox
@@ -44,10 +45,11 @@ final class ClientCore {
     private var current: Stream<Subscription.SubscriptionEvent>?
 
     init(
-        settings: ClientSession.Settings, endpoint: Endpoint, logger: Logger, shared: SharedState, mailbox: Mailbox
+        settings: ClientSession.Settings, endpoint: Endpoint, tls: ClientTLS?, logger: Logger, shared: SharedState, mailbox: Mailbox
     ) {
         session = ClientSession(settings: settings)
         self.endpoint = endpoint
+        self.tls = tls
         self.logger = logger
         self.shared = shared
         self.mailbox = mailbox
@@ -100,7 +102,7 @@ final class ClientCore {
         let attempt = attempt
         let mailbox = mailbox
         let future = Dialer.dial(
-            endpoint, on: mailbox.eventLoop, timeout: session.settings.connectTimeout
+            endpoint, tls, on: mailbox.eventLoop, timeout: session.settings.connectTimeout
         ) { channel in
             try channel.pipeline.syncOperations.addHandler(ConnectionHandler())
         }

@@ -31,6 +31,7 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     let shared: NativeDoor
+    let origin: ConnectionOrigin
     var inbound: Inbound
     var answers = PendingAnswers()
     private(set) var id = ConnectionID(hub: 0, number: 0)
@@ -69,14 +70,23 @@ package final class NativeHandler: ChannelInboundHandler {
     var way: Way?
     var logger: Logger
 
-    package init(door: NativeDoor, now: NIODeadline, logger: Logger) {
+    /// - Parameter opened: when the connection was accepted, before any handshake.
+    package init(
+        door: NativeDoor, origin: ConnectionOrigin, opened: NIODeadline, now: NIODeadline, logger: Logger
+    ) {
         shared = door
-        let limits = door.limits
+        self.origin = origin
+        var limits = door.limits
+        limits.helloSeconds = origin.listener.helloSeconds ?? limits.helloSeconds
+        limits.idleSeconds = origin.listener.idleSeconds ?? limits.idleSeconds
         inbound = Inbound(
             reader: FrameReader(
                 bounds: .init(headerBytesMax: limits.headerBytesMax, contentBytesMax: limits.messageBytesMax)),
-            builder: SubmissionBuilder(interner: door.interner, limits: limits, defaultTopic: door.defaultTopic),
-            session: NativeSession(limits: limits, log: door.log, clientID: door.makeClientID(), now: now))
+            builder: SubmissionBuilder(
+                interner: door.interner, limits: limits,
+                defaultTopic: origin.listener.defaultTopic ?? door.defaultTopic),
+            session: NativeSession(
+                limits: limits, log: door.log, clientID: door.makeClientID(), opened: opened, now: now))
         names = NameRate(perSecond: limits.newNamesPerSecond, now: now)
         self.logger = logger
     }
@@ -96,8 +106,9 @@ package final class NativeHandler: ChannelInboundHandler {
         self.context = context
         id = shared.hub.add(self)
         logger[metadataKey: "connection"] = "\(id.hub).\(id.number)"
-        logger.info(
-            "connected", metadata: ["peer": "\(context.remoteAddress.map(String.init(describing:)) ?? "local")"])
+        var metadata: Logger.Metadata = ["peer": "\(context.remoteAddress?.port.map { "\(origin.peerAddress) port \($0)" } ?? origin.peerAddress)"]
+        if let name = origin.certificateName { metadata["certificate"] = "\(name)" }
+        logger.info("connected", metadata: metadata)
         armTimer()
         context.read()
         context.fireChannelActive()
@@ -159,6 +170,9 @@ package final class NativeHandler: ChannelInboundHandler {
     package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case ChannelEvent.inputClosed = event {
             inputClosed()
+        } else if let refusal = event as? PeerRefusal {
+            finish(session.fail(refusal.error))
+            flush()
         } else {
             context.fireUserInboundEventTriggered(event)
         }

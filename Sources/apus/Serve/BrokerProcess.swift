@@ -23,7 +23,7 @@ struct BrokerProcess {
             throw error
         }
         do throws(ApusError) {
-            for address in try await broker.listen() { Console.line("listening on \(address.apusURL)") }
+            for address in try await broker.listen() { Console.line("listening on \(address.url)") }
         } catch {
             try? await broker.stop()
             throw error

@@ -9,10 +9,26 @@ struct ConnectionOptions: ParsableArguments, Sendable {
     @Option(
         name: .shortAndLong,
         help: ArgumentHelp(
-            "The broker: apus://host[:port], or just host[:port].",
+            "The broker: apus://host[:port], apuss:// for TLS, or just host[:port].",
             discussion: "Without it $APUS_SERVER, else \(Endpoint.local).", valueName: "server"),
         transform: parsing(Endpoint.init))
     var server: Endpoint?
+
+    @Option(
+        help: ArgumentHelp(
+            "Trust brokers whose certificate an authority in this PEM file has signed.",
+            discussion: "Without it $APUS_CA, else the system's authorities.", valueName: "file"))
+    var ca: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Show this certificate (PEM) to a broker that asks for one. Without it $APUS_CERT.", valueName: "file"))
+    var cert: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The key of --cert (PEM), if it is not in the same file. Without it $APUS_KEY.", valueName: "file"))
+    var certKey: String?
 
     @Option(
         help: ArgumentHelp(
@@ -43,9 +59,26 @@ struct ConnectionOptions: ParsableArguments, Sendable {
         }
     }
 
+    /// - Throws: `usage` where files are named on the command line, and the connection is not encrypted.
+    func tlsFiles(_ endpoint: Endpoint) throws(ApusError) -> TLSFiles {
+        guard endpoint.isTLS || (ca == nil && cert == nil && certKey == nil) else {
+            throw ApusError(
+                .usage, "--ca, --cert and --cert-key are for TLS, and \(endpoint) is not",
+                hint: "Write apuss:// before the host.")
+        }
+        func value(_ option: String?, _ variable: String) -> String? {
+            option ?? getenv(variable).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+        }
+        // A key belongs to the certificate that is named beside it.
+        return TLSFiles(
+            authorities: value(ca, "APUS_CA"), certificate: value(cert, "APUS_CERT"),
+            key: cert == nil ? value(certKey, "APUS_KEY") : certKey)
+    }
+
     /// - Parameter publisher: a name that asks for deduplication.
     func connect(publisher: String? = nil, retry: Retry = .never) async throws -> ApusClient {
         var configuration = ClientConfiguration(endpoint: try endpoint())
+        configuration.tls = try tlsFiles(configuration.endpoint)
         configuration.publisher = publisher
         configuration.reconnects = retry != .never
         configuration.waitsForBroker = wait != nil
