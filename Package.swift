@@ -117,7 +117,7 @@ let package = Package(
             name: "ApusServerTests",
             dependencies: [
                 "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusServer", "ApusTesting", nio, nioPosix,
-                nioEmbedded, nioLocks, atomics, logging,
+                nioEmbedded, nioSSL, nioLocks, atomics, logging,
             ],
             swiftSettings: settings),
         .testTarget(
