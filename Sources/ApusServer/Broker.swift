@@ -4,21 +4,20 @@ internal import Atomics
 internal import Foundation
 package import Logging
 internal import NIOConcurrencyHelpers
-package import NIOCore
+internal import NIOCore
 internal import NIOPosix
 
 /// The broker: a store, its writer thread, its readers, its event loops and its listeners, wired together.
 package final class Broker: Sendable {
     package struct Configuration: Sendable {
-        package var listen = ListenAddress.loopback
+        package var listeners = ListenAddress.loopback.map { ListenerConfiguration($0) }
         package var limits = Limits.defaults
         /// Event loops. On 2 cores a second one changed nothing in the measurements, so there is one per two cores.
         package var eventLoops = max(1, System.coreCount / 2)
-        /// Where a publish without a topic goes; nil refuses it.
+        /// Where a publish without a topic goes, unless the listener says otherwise; nil refuses it.
         package var defaultTopic: Topic?
-        /// Whether addresses that other machines reach may be listened on, although there is no authentication.
-        package var allowsAnonymous = false
-        /// Who the users are, and what they may do.
+        /// Who the users are, and what they may do. Without users, and without client certificates, addresses that other
+        /// machines reach are listened on only where the listener allows it.
         package var access: any AccessControl = OpenAccess()
         package var version = "0"
         package var logger = Logger(label: "apus")
@@ -26,24 +25,25 @@ package final class Broker: Sendable {
         package init() {}
     }
 
-    private let configuration: Configuration
+    let configuration: Configuration
     private let store: any LogStore
-    private let group: MultiThreadedEventLoopGroup
+    let group: MultiThreadedEventLoopGroup
     private let intake: Intake
     private let readers: WorkerPool
     private let queryWorkers: WorkerPool
     private let loginWorkers: WorkerPool
     /// Checks logins, for every door.
     package let logins: Authenticator
-    private let loops: [Loop]
-    private let admission: Admission
+    let loops: [Loop]
+    let admission: Admission
+    let gauges: Gauges
     private let writerEnd: WriterEnd
-    private let listeners = NIOLockedValueBox<[any Channel]>([])
+    let listening = NIOLockedValueBox(Listening())
     /// The broker ends once; who asks again waits for it.
     private let ending = NIOLockedValueBox<Task<Void, Never>?>(nil)
 
     /// One event loop, with what is confined to it.
-    private struct Loop: Sendable {
+    struct Loop: Sendable {
         let loop: any EventLoop
         let hub: NIOLoopBound<Hub>
         let door: NIOLoopBound<NativeDoor>
@@ -69,9 +69,10 @@ package final class Broker: Sendable {
         let loginWorkers = WorkerPool()
         let logins = Authenticator(access: configuration.access, workers: loginWorkers, limits: limits)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
-        let admission = Admission(connectionsMax: limits.connectionsMax)
+        let admission = Admission(connectionsMax: limits.connectionsMax, loopbackReserve: limits.loopbackReserve)
+        let gauges = Gauges()
         let status = StatusReport(
-            configuration: configuration, admission: admission, intake: intake, gauges: Gauges(), logins: logins,
+            configuration: configuration, admission: admission, intake: intake, gauges: gauges, logins: logins,
             cursors: ManagedAtomic(0))
         let pages = PageReader(store: store, workers: readers, limits: limits)
         loops = group.makeIterator().enumerated().map { index, loop in
@@ -86,6 +87,7 @@ package final class Broker: Sendable {
         self.loginWorkers = loginWorkers
         self.logins = logins
         self.admission = admission
+        self.gauges = gauges
         writerEnd = WriterEnd()
         let writer = GroupCommit(store: store, intake: intake, announcer: announcer, logger: configuration.logger)
         let writerEnd = writerEnd
@@ -119,96 +121,6 @@ package final class Broker: Sendable {
         guard let made else { preconditionFailure("an event loop that was just made is shut down") }
         announcer.add(LoopPort(loop: loop, hub: made.hub))
         return made
-    }
-
-    // MARK: Listening
-
-    /// Binds every address that is configured.
-    ///
-    /// - Returns: the addresses bound, with their real ports.
-    /// - Throws: `unavailable` or `not-allowed`, naming the address; then nothing stays bound.
-    package func listen() async throws(ApusError) -> [SocketAddress] {
-        do throws(ApusError) {
-            return try await bindAll()
-        } catch {
-            await closeListeners()
-            throw error
-        }
-    }
-
-    private func bindAll() async throws(ApusError) -> [SocketAddress] {
-        var bound: [SocketAddress] = []
-        for listen in configuration.listen {
-            for address in try listen.resolve() {
-                guard address.isLoopback || configuration.allowsAnonymous || !configuration.access.isOpen else {
-                    throw ApusError(
-                        .notAllowed, "other machines can reach \(listen), and there is no authentication",
-                        hint:
-                            "Listen on 127.0.0.1 or [::1], name users with --users, or say --allow-anonymous if everybody may publish and read."
-                    )
-                }
-                let channel = try await bind(address, listen)
-                listeners.withLockedValue { $0.append(channel) }
-                if let local = channel.localAddress { bound.append(local) }
-            }
-        }
-        return bound
-    }
-
-    private func bind(_ address: SocketAddress, _ listen: ListenAddress) async throws(ApusError) -> any Channel {
-        do {
-            return try await bootstrap(address).bind(to: address).get()
-        } catch {
-            throw BindFailure.explain(error, address)
-        }
-    }
-
-    private func bootstrap(_ address: SocketAddress) -> ServerBootstrap {
-        let logger = configuration.logger
-        let admission = admission
-        let connectionsMax = configuration.limits.connectionsMax
-        var bootstrap = ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 1_024)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            // One at a time, so that the limit on connections holds exactly.
-            .serverChannelOption(.maxMessagesPerRead, value: 1)
-            .serverChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandlers(
-                        AdmissionHandler(admission: admission, connectionsMax: connectionsMax, logger: logger),
-                        AcceptBackoffHandler())
-                }
-            }
-            .childChannelOption(.autoRead, value: false)
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelOption(.socketOption(.so_keepalive), value: 1)
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(
-                .writeBufferWaterMark,
-                value: .init(
-                    low: configuration.limits.outboxBytesMax / 2, high: configuration.limits.outboxBytesMax)
-            )
-            .childChannelInitializer { [self] channel in addConnection(channel) }
-        if case .v6 = address {
-            // Each address family has a socket of its own, so that "all interfaces" is the same on every system.
-            bootstrap = bootstrap.serverChannelOption(
-                ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only), value: 1)
-        }
-        return bootstrap
-    }
-
-    private func addConnection(_ channel: any Channel) -> EventLoopFuture<Void> {
-        channel.eventLoop.makeCompletedFuture {
-            guard let loop = loops.first(where: { $0.loop === channel.eventLoop }) else { return }
-            PeerWatch.configure(channel, timeoutSeconds: configuration.limits.peerTimeoutSeconds)
-            let handler = NativeHandler(
-                door: loop.door.value, now: .now(), allowsAnonymous: configuration.allowsAnonymous,
-                logger: configuration.logger)
-            let key = ObjectIdentifier(handler)
-            loop.connections.value[key] = handler
-            channel.closeFuture.assumeIsolated().whenComplete { _ in loop.connections.value[key] = nil }
-            try channel.pipeline.syncOperations.addHandler(handler)
-        }
     }
 
     // MARK: Users
@@ -273,14 +185,6 @@ package final class Broker: Sendable {
             await broker.closeListeners()
             await broker.closeThreads()
         }
-    }
-
-    private func closeListeners() async {
-        let channels = listeners.withLockedValue { listeners in
-            defer { listeners = [] }
-            return listeners
-        }
-        for channel in channels { try? await channel.close().get() }
     }
 }
 

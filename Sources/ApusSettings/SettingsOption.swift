@@ -188,25 +188,11 @@ package enum ListenerLimit: String, CaseIterable, Hashable, Sendable {
     case idleTime = "idle-time"
     case helloTime = "hello-time"
 
-    /// The one for all listeners, where there is one.
+    /// The one for all listeners.
     package var row: Limits.Row? { Limits.table.first { $0.name == rawValue } }
 
-    package var unit: String {
-        if let row { return row.unit }
-        return switch self {
-        case .connections, .connectionsPerAddress, .connectRate: "connections"
-        case .idleTime, .helloTime: "seconds"
-        }
-    }
-
-    package var range: ClosedRange<Int> {
-        if let row { return row.range }
-        return switch self {
-        case .connections, .connectionsPerAddress, .connectRate: 1...1_000_000
-        case .idleTime: 0...31_536_000
-        case .helloTime: 1...86_400
-        }
-    }
+    package var unit: String { row?.unit ?? "" }
+    package var range: ClosedRange<Int> { row?.range ?? 0...Int.max }
 
     package var meaning: String {
         switch self {

@@ -27,6 +27,7 @@ struct ServeCommand: AsyncParsableCommand {
               apus serve --listen :2787 --users /etc/apus/users.yaml
               apus serve --config /etc/apus/apus.yaml --check-config
               apus serve --listen :2787 --allow-anonymous
+              apus serve --listen 127.0.0.1:2787 --listen unix:/run/apus/apus.sock
               apus serve --listen 127.0.0.1:0 --outbox-bytes 256K
             """)
 
@@ -124,7 +125,7 @@ struct ServeOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Where to listen; repeatable. Port 0 takes a free one, an empty host is all interfaces; unix:/path is a Unix socket. (default: 127.0.0.1:2787 and [::1]:2787)",
+            "Where to listen: HOST:PORT or unix:/path; repeatable. Port 0 takes a free one, an empty host is all interfaces. TLS is for the configuration file. (default: 127.0.0.1:2787 and [::1]:2787)",
             valueName: "host:port"))
     var listen: [String] = []
 

@@ -8,10 +8,12 @@ import Testing
 @Suite("Back-pressure")
 struct BackPressureTests {
     /// Publishes on a thread of its own, because the broker makes it wait; then reads the answers.
-    private func publish(_ address: SocketAddress, count: UInt64, bytes: Int, done: Watched<[String]>) {
+    private func publish(
+        _ address: SocketAddress, count: UInt64, bytes: Int, isTLS: Bool = false, done: Watched<[String]>
+    ) {
         onThread {
             do {
-                let peer = try ScriptedPeer(address, way: .compact)
+                let peer = try ScriptedPeer(address, way: .compact, tls: isTLS ? TLSPipe() : nil)
                 let payload = String(repeating: "x", count: bytes)
                 for _ in 1...count { try peer.publish("a", payload) }
                 try peer.published(through: count)
@@ -30,12 +32,16 @@ struct BackPressureTests {
     /// What one read turn may bring beyond a limit: a few receive buffers and as much for their arenas.
     private static let turnBytes = 1 << 20
 
-    @Test("uncommitted-bytes: publishers are slowed, not failed, and go on when the log does")
-    func uncommittedBytes() async throws {
+    @Test(
+        "uncommitted-bytes: publishers are slowed, not failed, and go on when the log does, with TLS or without",
+        arguments: [false, true])
+    func uncommittedBytes(isTLS: Bool) async throws {
         let store = GatedStore()
-        try await withBroker(store, limits: .with { $0.uncommittedBytesMax = 65_536 }) { broker in
+        try await withBroker(
+            store, limits: .with { $0.uncommittedBytesMax = 65_536 }, configuration: isTLS ? .tls : .with { _ in }
+        ) { broker in
             let done = Watched<[String]>([])
-            for _ in 0..<2 { publish(broker.addresses[0], count: 1_000, bytes: 10_000, done: done) }
+            for _ in 0..<2 { publish(broker.addresses[0], count: 1_000, bytes: 10_000, isTLS: isTLS, done: done) }
             try store.waitForCommit()
             try broker.waitForStatus("uncommitted-bytes") { $0 >= 65_536 }
             // Who does not publish notices nothing.

@@ -42,7 +42,11 @@ final class EmbeddedDoor {
 
     func connect() throws -> EmbeddedChannel {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        let channel = EmbeddedChannel(handler: NativeHandler(door: door, now: .now(), logger: logger), loop: loop)
+        let origin = ConnectionOrigin(
+            listener: ListenerConfiguration(ListenAddress(host: "127.0.0.1", port: 0)), peerAddress: "127.0.0.1",
+            isLocal: true)
+        let handler = NativeHandler(door: door, origin: origin, opened: .now(), now: .now(), logger: logger)
+        let channel = EmbeddedChannel(handler: handler, loop: loop)
         channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
         return channel
     }

@@ -188,6 +188,8 @@ struct ClientSession {
 
     func isConnectionToTry(after error: ApusError) -> Bool {
         guard !ClientSession.isFinal(error) else { return false }
+        // A certificate that is not accepted at first never was; later it may be on its way of being renewed.
+        if log == nil, error.code == .tlsFailed { return false }
         return log == nil ? settings.waitsForBroker : settings.reconnects
     }
 

@@ -23,6 +23,20 @@ enum PeerWatch {
         }
     }
 
+    /// Who has connected to a Unix socket: `uid 1000`, or nil where the system does not tell.
+    static func user(of channel: any Channel) -> EventLoopFuture<String?> {
+        #if os(Linux)
+            guard let provider = channel as? any SocketOptionProvider else {
+                return channel.eventLoop.makeSucceededFuture(nil)
+            }
+            let credentials: EventLoopFuture<PeerUser> = provider.unsafeGetSocketOption(
+                level: .socket, name: NIOBSDSocket.Option(rawValue: SO_PEERCRED))
+            return credentials.map { "uid \($0.uid)" as String? }.recover { _ in String?.none }
+        #else
+            return channel.eventLoop.makeSucceededFuture(nil)
+        #endif
+    }
+
     /// Whether a machine to which something is on its way has not answered for `timeoutSeconds`.
     ///
     /// TCP_USER_TIMEOUT would do this, but it also ends connections to a peer that merely does not read: measured on
@@ -47,6 +61,13 @@ enum PeerWatch {
                 level: .tcp, name: NIOBSDSocket.Option(rawValue: TCP_INFO))
         }
     #endif
+}
+
+/// Linux's `struct ucred`.
+private struct PeerUser: BitwiseCopyable, Sendable {
+    var pid: Int32 = 0
+    var uid: UInt32 = 0
+    var gid: UInt32 = 0
 }
 
 /// The beginning of Linux's `struct tcp_info`, which only ever grows at its end.

@@ -33,6 +33,7 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     let shared: NativeDoor
+    let origin: ConnectionOrigin
     var inbound: Inbound
     var answers = PendingAnswers()
     private(set) var id = ConnectionID(hub: 0, number: 0)
@@ -73,23 +74,29 @@ package final class NativeHandler: ChannelInboundHandler {
     var queries: [UInt32: QueryCursor] = [:]
     /// Who it is, and what it asked for as far as that depends on who it is.
     var guest: Guest
-    /// The subject of its client certificate, where one was verified.
-    package var certificateName: String?
     /// The way of the first frame: the broker answers in it.
     var way: Way?
     var logger: Logger
 
-    /// - Parameter allowsAnonymous: whether a peer without credentials may be here; means nothing without users.
-    package init(door: NativeDoor, now: NIODeadline, allowsAnonymous: Bool = false, logger: Logger) {
+    /// - Parameter opened: when the connection was accepted, before any handshake.
+    package init(
+        door: NativeDoor, origin: ConnectionOrigin, opened: NIODeadline, now: NIODeadline, logger: Logger
+    ) {
         shared = door
-        let limits = door.limits
-        guest = Guest(access: door.logins.access, allowsAnonymous: allowsAnonymous)
+        self.origin = origin
+        var limits = door.limits
+        limits.helloSeconds = origin.listener.helloSeconds ?? limits.helloSeconds
+        limits.idleSeconds = origin.listener.idleSeconds ?? limits.idleSeconds
+        guest = Guest(access: door.logins.access, allowsAnonymous: origin.listener.allowsAnonymous)
         inbound = Inbound(
             reader: FrameReader(
                 bounds: .init(headerBytesMax: limits.headerBytesMax, contentBytesMax: limits.messageBytesMax)),
-            builder: SubmissionBuilder(interner: door.interner, limits: limits, defaultTopic: door.defaultTopic),
+            builder: SubmissionBuilder(
+                interner: door.interner, limits: limits,
+                defaultTopic: origin.listener.defaultTopic ?? door.defaultTopic),
             session: NativeSession(
-                limits: limits, log: door.log, clientID: door.makeClientID(), admittance: guest.admittance, now: now))
+                limits: limits, log: door.log, clientID: door.makeClientID(), admittance: guest.admittance,
+                opened: opened, now: now))
         inbound.builder.rights = guest.identity.rights.publish
         names = NameRate(perSecond: limits.newNamesPerSecond, now: now)
         self.logger = logger
@@ -110,8 +117,9 @@ package final class NativeHandler: ChannelInboundHandler {
         self.context = context
         id = shared.hub.add(self)
         logger[metadataKey: "connection"] = "\(id.hub).\(id.number)"
-        logger.info(
-            "connected", metadata: ["peer": "\(context.remoteAddress.map(String.init(describing:)) ?? "local")"])
+        var metadata: Logger.Metadata = ["peer": "\(context.remoteAddress?.port.map { "\(origin.peerAddress) port \($0)" } ?? origin.peerAddress)"]
+        if let name = origin.certificateName { metadata["certificate"] = "\(name)" }
+        logger.info("connected", metadata: metadata)
         armTimer()
         context.read()
         context.fireChannelActive()
@@ -175,6 +183,9 @@ package final class NativeHandler: ChannelInboundHandler {
     package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case ChannelEvent.inputClosed = event {
             inputClosed()
+        } else if let refusal = event as? PeerRefusal {
+            finish(session.fail(refusal.error))
+            flush()
         } else {
             context.fireUserInboundEventTriggered(event)
         }

@@ -25,18 +25,52 @@ extension Broker.Configuration {
 
     private mutating func takeListeners(_ settings: Settings) throws(SettingsFailure) {
         var problems: [Problem] = []
-        listen = []
-        for listener in settings.listeners {
+        listeners = []
+        for (index, listener) in settings.listeners.enumerated() {
             do throws(ApusError) {
-                listen.append(try ListenAddress(listener.address.value.description))
+                let configuration = try ListenerConfiguration(listener)
+                try configuration.check()
+                listeners.append(configuration)
             } catch {
-                problems.append(Problem(listener.address.origin, "listeners", error.message))
+                problems.append(Problem(listener.address.origin, "listeners[\(index)]", error.message))
             }
         }
         guard problems.isEmpty else { throw SettingsFailure(problems) }
-        // The broker has one answer for all: a listener that says no for itself is one that nobody else reaches, or is
-        // refused by ``Settings/notSupported``.
-        allowsAnonymous = settings.listeners.contains { $0.allowsAnonymous.value }
+    }
+}
+
+extension ListenerConfiguration {
+    init(_ settings: ListenerSettings) throws(ApusError) {
+        self.init(
+            try ListenAddress(settings.address.value.description), tls: settings.tls.map(TLSConfigurationFiles.init),
+            allowsAnonymous: settings.allowsAnonymous.value)
+        allow = try settings.allow.value.map { (network) throws(ApusError) in try Network(network.description) }
+        deny = try settings.deny.value.map { (network) throws(ApusError) in try Network(network.description) }
+        connectionsMax = settings.limits[.connections]?.value
+        connectionsPerAddressMax = settings.limits[.connectionsPerAddress]?.value
+        connectRate = settings.limits[.connectRate]?.value
+        idleSeconds = settings.limits[.idleTime]?.value
+        helloSeconds = settings.limits[.helloTime]?.value
+        defaultTopic = settings.defaultTopic.value
+    }
+}
+
+extension TLSConfigurationFiles {
+    init(_ settings: TLSSettings) {
+        self.init(
+            certificate: settings.certificate.value, key: settings.key.value, clientCA: settings.clientCA.value,
+            clientCertificates: ClientCertificates(settings.clientCertificates.value))
+    }
+}
+
+extension TLSConfigurationFiles.ClientCertificates {
+    init(_ setting: ApusSettings.ClientCertificates) {
+        self =
+            switch setting {
+            case .none: .none
+            case .request: .request
+            case .require: .require
+            }
     }
 }
 
@@ -60,31 +94,6 @@ extension Settings {
         }
         if http.address.value != nil { refuse(http.address.origin, "http.address") }
         if !migrates.value { refuse(migrates.origin, "migrate") }
-        for (index, listener) in listeners.enumerated() {
-            for (origin, name) in listener.notSupported(settings: self) {
-                refuse(origin, "listeners[\(index)]\(name)")
-            }
-        }
         return problems
-    }
-}
-
-extension ListenerSettings {
-    fileprivate func notSupported(settings: Settings) -> [(Origin, String)] {
-        var refused: [(Origin, String)] = []
-        if case .unix = address.value { refused.append((address.origin, ".address")) }
-        if let tls { refused.append((tls.certificate.origin, ".tls")) }
-        if !allow.value.isEmpty { refused.append((allow.origin, ".allow")) }
-        if !deny.value.isEmpty { refused.append((deny.origin, ".deny")) }
-        if defaultTopic.value != settings.defaultTopic.value { refused.append((defaultTopic.origin, ".default-topic")) }
-        // One that others may reach and that forbids it, beside one that allows it.
-        let isOneForAll = settings.listeners.allSatisfy { $0.allowsAnonymous.value == allowsAnonymous.value }
-        if !isOneForAll, !allowsAnonymous.value, address.value.reach != .thisMachine {
-            refused.append((allowsAnonymous.origin, ".allow-anonymous"))
-        }
-        for (limit, setting) in limits.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
-            refused.append((setting.origin, ".\(limit.rawValue)"))
-        }
-        return refused
     }
 }

@@ -31,7 +31,7 @@ struct BrokerProcess {
             throw error
         }
         do throws(ApusError) {
-            for address in try await broker.listen() { control.announce("listening on \(address.apusURL)") }
+            for address in try await broker.listen() { control.announce("listening on \(address.url)") }
         } catch {
             try? await broker.stop()
             throw error
@@ -42,9 +42,9 @@ struct BrokerProcess {
         try await serve(broker, reloader, until: signals)
     }
 
-    /// What takes changes over while it runs; certificates last, because they take over when they prepare.
+    /// What takes changes over while it runs.
     private func reloadables(_ broker: Broker) -> [Reloadable] {
-        [.log(control)] + ((configuration.access as? FileAccessControl).map { [.users($0, broker)] } ?? [])
+        [.log(control), .certificates(broker)] + ((configuration.access as? FileAccessControl).map { [.users($0, broker)] } ?? [])
     }
 
     /// Until a signal asks for the end, or the log fails.

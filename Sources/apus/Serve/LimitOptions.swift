@@ -6,6 +6,21 @@ struct LimitOptions: ParsableArguments {
     @Option(help: help("max-connections"))
     var maxConnections: LimitValue?
 
+    @Option(help: help("max-connections-per-address"))
+    var maxConnectionsPerAddress: LimitValue?
+
+    @Option(help: help("connect-rate"))
+    var connectRate: LimitValue?
+
+    @Option(help: help("loopback-reserve"))
+    var loopbackReserve: LimitValue?
+
+    @Option(help: help("hello-time"))
+    var helloTime: LimitValue?
+
+    @Option(help: help("idle-time"))
+    var idleTime: LimitValue?
+
     @Option(help: help("login-queue"))
     var loginQueue: LimitValue?
 
@@ -127,6 +142,11 @@ struct LimitOptions: ParsableArguments {
     var given: [(name: String, value: LimitValue?)] {
         [
             ("max-connections", maxConnections),
+            ("max-connections-per-address", maxConnectionsPerAddress),
+            ("connect-rate", connectRate),
+            ("loopback-reserve", loopbackReserve),
+            ("hello-time", helloTime),
+            ("idle-time", idleTime),
             ("login-queue", loginQueue),
             ("login-delay", loginDelay),
             ("login-records", loginRecords),

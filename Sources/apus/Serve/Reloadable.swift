@@ -7,7 +7,7 @@ internal import Logging
 /// A part of the running broker that takes changes over without dropping a connection.
 ///
 /// A reload has two steps, so that a bad one changes nothing: every part prepares, and only when all of them could,
-/// every part takes over. A part that can do only both at once (certificates) stands last and does it when it prepares.
+/// every part takes over.
 struct Reloadable: Sendable {
     /// One line for the log: what is new.
     struct Change: Hashable, Sendable {
@@ -52,6 +52,17 @@ extension Reloadable {
                 guard access.take(users) else { return [] }
                 broker.accessChanged()
                 return [Change(what: "the users are changed", metadata: ["users": "\(access.userCount)"])]
+            }
+        }
+    }
+
+    /// The certificates of all listeners.
+    static func certificates(_ broker: Broker) -> Reloadable {
+        Reloadable(name: "certificates") { (_, _) throws(ApusError) in
+            guard let exchange = try await broker.readTLS() else { return { [] } }
+            return {
+                exchange()
+                return [Change(what: "the certificates are read again")]
             }
         }
     }
