@@ -1,3 +1,4 @@
+internal import ApusBroker
 package import ApusModel
 internal import Logging
 internal import NIOConcurrencyHelpers

@@ -105,14 +105,14 @@ struct TLSTests {
             // A key of another certificate, a file without a certificate, none at all.
             for (certificate, key) in [("other-server.pem", "server.key"), ("make-certificates.sh", "server.key")] {
                 try install(certificate, key)
-                #expect(throws: ApusError.self) { try block { try await broker.broker.reloadTLS() } }
+                #expect(throws: ApusError.self) { try block { _ = try await broker.broker.readTLS() } }
             }
             folder.remove("tls.pem")
-            #expect(throws: ApusError.self) { try block { try await broker.broker.reloadTLS() } }
+            #expect(throws: ApusError.self) { try block { _ = try await broker.broker.readTLS() } }
             try broker.peer().ping()
 
             try install("other-server.pem", "other-server.key")
-            try block { try await broker.broker.reloadTLS() }
+            try block { try await broker.broker.readTLS()?() }
             #expect(try failure(broker.peer()) != nil, "the new certificate is another authority's")
             try ScriptedPeer(broker.addresses[0], tls: TLSPipe(authority: "other-ca.pem")).ping()
             try old.ping()
