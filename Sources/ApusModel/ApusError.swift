@@ -62,12 +62,15 @@ public struct ApusError: Error, Hashable, Sendable, CustomStringConvertible {
     public var hint: String?
     /// Whether the connection ends with this error.
     public var isFatal: Bool
+    /// Of a publish: it was sent, and may be recorded nevertheless.
+    public var isOutcomeUnknown: Bool
 
     public init(_ code: Code, _ message: String, hint: String? = nil, isFatal: Bool = false) {
         self.code = code
         self.message = message
         self.hint = hint
         self.isFatal = isFatal
+        isOutcomeUnknown = code == .commitUnknown
     }
 
     package static func fatal(_ code: Code, _ message: String, hint: String? = nil) -> ApusError {

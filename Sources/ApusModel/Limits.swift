@@ -31,6 +31,7 @@ public struct Limits: Sendable, Hashable {
     public var walPauseBytes = 64 << 20
     public var walBytesMax = 1 << 30
     public var nameCacheEntries = 65_536
+    public var nameCacheBytes = 16 << 20
     // Delivery
     public var tailBytesMax = 64 << 20
     public var outboxBytesMax = 1 << 20
@@ -175,6 +176,10 @@ extension Limits {
             "name-cache", \.nameCacheEntries, "names", 16...16_777_216,
             "Topics kept in memory by the writer, and by each event loop. Others are looked up in the file."),
         Row(
+            "name-cache-bytes", \.nameCacheBytes, "bytes", 65_536...(1 << 40),
+            "Texts of topics that the writer keeps, and each of four readers; a part of it for other names and filters. Others are looked up in the file."
+        ),
+        Row(
             "tail-bytes", \.tailBytesMax, "bytes", anyBytes,
             "The newest committed messages kept in memory, storage allocated. Older ones are read from the log."),
         Row(
@@ -182,7 +187,7 @@ extension Limits {
             "Bytes on their way to one connection. Beyond it its cursors pause; nothing is dropped."),
         Row(
             "page-bytes", \.pageBytesMax, "bytes", 4_096...(1 << 30),
-            "Messages read from the log at a time for a subscription that is behind, or for a query."),
+            "Messages, or topics, read from the log at a time for a subscription that is behind, or for a query."),
         Row(
             "pages-bytes", \.pagesBytesMax, "bytes", 65_536...(1 << 40),
             "Pages read from the log and kept for others that read the same range. Beyond it the oldest go."),

@@ -20,18 +20,30 @@ extension LogReader {
     /// Topics looked at to find out which match.
     private static let examinedMax = 4_096
     private static let plansMax = 256
+    /// What a plan costs besides its filters: the ids of its topics.
+    private static let planBytes = topicsMax * MemoryLayout<Int64>.stride + 128
 
     func plan(_ filters: FilterSet) throws -> ReadPlan {
         if filters.isEverything { return .everything }
         let last = try statements.topicLast.first("reading the last topic") { $0.int(0) } ?? 0
-        if last != plansLastTopic || plans.count >= LogReader.plansMax {
-            plans.removeAll(keepingCapacity: true)
+        if last != plansLastTopic {
+            forgetPlans()
             plansLastTopic = last
         }
         if let plan = plans[filters] { return plan }
         let plan = try makePlan(filters)
+        let bytes = filters.cost + LogReader.planBytes
+        let bytesMax = settings.limits.nameCacheBytes / 4
+        guard bytes <= bytesMax else { return plan }
+        if plans.count >= LogReader.plansMax || plansBytes + bytes > bytesMax { forgetPlans() }
         plans[filters] = plan
+        plansBytes += bytes
         return plan
+    }
+
+    func forgetPlans() {
+        plans.removeAll(keepingCapacity: true)
+        plansBytes = 0
     }
 
     private func makePlan(_ filters: FilterSet) throws -> ReadPlan {

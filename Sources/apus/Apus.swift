@@ -25,7 +25,9 @@ struct Apus: AsyncParsableCommand {
                 name: "Messages",
                 subcommands: [PublishCommand.self, SubscribeCommand.self, HistoryCommand.self, GetCommand.self]),
             CommandGroup(name: "The broker", subcommands: [ServeCommand.self, UserCommand.self]),
-            CommandGroup(name: "Looking around", subcommands: [TopicsCommand.self, StatusCommand.self]),
+            CommandGroup(
+                name: "Looking around",
+                subcommands: [TopicsCommand.self, StatusCommand.self, TopCommand.self, HealthCommand.self]),
             CommandGroup(name: "Other", subcommands: [BenchCommand.self, CompletionsCommand.self]),
         ])
 
@@ -38,9 +40,15 @@ struct Apus: AsyncParsableCommand {
             Glibc.exit(ExitStatus.badData.rawValue)
         }
         let arguments = Array(CommandLine.arguments.dropFirst())
+        if let error = UnknownCommand.error(in: arguments, names: commandNames) {
+            Console.error(error)
+            Glibc.exit(ExitStatus.usage.rawValue)
+        }
         ProcessTitle.hidePasswords()
         await main(WaitTime.spelledOut(arguments))
     }
+
+    static var commandNames: [String] { configuration.subcommands.compactMap { $0.configuration.commandName } }
 
     /// Swift repairs such arguments in silence; a payload would change on its way.
     private static func firstArgumentNotUTF8() -> Int? {

@@ -19,6 +19,11 @@ package struct FilterSet: Hashable, Sendable {
         self.restriction = restriction
     }
 
+    /// Bytes of memory, roughly: a text, and its levels, each in an array of its own.
+    package var cost: Int {
+        [filters, restriction.allow, restriction.deny].joined().reduce(64) { $0 + 4 * $1.text.utf8.count + 64 }
+    }
+
     package var isEverything: Bool { filters.isEmpty && restriction.isEverything }
 
     package func matches(_ topic: Topic) -> Bool { matches(topic.bytes) }

@@ -115,8 +115,6 @@ package final class Subscription {
     var phase = Phase.starting
     /// Everything up to here is behind it. While it is live this stands still, and the hub's `scanned` counts.
     var position: Seq = 0
-    /// Gaps were told up to here.
-    var gapsThrough: Seq = 0
     /// It has everything that the hub has seen.
     var isLive = false
     package internal(set) var isReading = false

@@ -35,7 +35,15 @@ public struct ClientConfiguration: Sendable {
     /// What is buffered of one subscription or query, in bytes. The client gives the broker credit so that it is not
     /// exceeded; if it is nevertheless, the socket is not read until half of it has been consumed.
     public var receiveBytesMax = 1 << 20
+    /// Called while much is sent at once, above all a large message: each time the system has taken another
+    /// ``progressBytes`` of it, and at its end, with how many bytes it has taken of how many, the frame's header
+    /// included. What it has taken is on its way, not acknowledged. Runs on the client's event loop: it returns at
+    /// once. Messages of less than ``progressBytes`` are not told of; after a lost connection it begins anew.
+    public var onSendProgress: (@Sendable (_ sentBytes: Int, _ totalBytes: Int) -> Void)?
     public var logger: Logger
+
+    /// How much is sent between two calls of ``onSendProgress``.
+    public static let progressBytes = 256 << 10
 
     public init(endpoint: Endpoint) {
         self.endpoint = endpoint

@@ -84,6 +84,9 @@ struct LimitOptions: ParsableArguments {
     @Option(help: help("name-cache"))
     var nameCache: LimitValue?
 
+    @Option(help: help("name-cache-bytes"))
+    var nameCacheBytes: LimitValue?
+
     @Option(help: help("tail-bytes"))
     var tailBytes: LimitValue?
 
@@ -150,6 +153,7 @@ struct LimitOptions: ParsableArguments {
             ("wal-pause", walPause),
             ("wal-limit", walLimit),
             ("name-cache", nameCache),
+            ("name-cache-bytes", nameCacheBytes),
             ("tail-bytes", tailBytes),
             ("outbox-bytes", outboxBytes),
             ("page-bytes", pageBytes),
