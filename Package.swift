@@ -15,6 +15,8 @@ let settings: [SwiftSetting] =
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioLocks = Target.Dependency.product(name: "NIOConcurrencyHelpers", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
@@ -48,6 +50,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", .upToNextMinor(from: "2.101.2")),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", .upToNextMinor(from: "2.37.6")),
         .package(url: "https://github.com/apple/swift-log.git", .upToNextMinor(from: "1.16.2")),
         .package(url: "https://github.com/apple/swift-collections.git", .upToNextMinor(from: "1.6.0")),
         .package(url: "https://github.com/apple/swift-atomics.git", .upToNextMinor(from: "1.3.0")),
@@ -63,6 +66,7 @@ let package = Package(
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "ApusModel", dependencies: ["CApus", nio], swiftSettings: settings),
         .target(name: "ApusWire", dependencies: ["ApusModel", nio], swiftSettings: settings),
+        .target(name: "ApusTLS", dependencies: ["ApusModel", nioSSL], swiftSettings: settings),
         .target(
             name: "ApusBroker",
             dependencies: ["ApusModel", nio, nioLocks, deque, atomics, logging],
@@ -82,22 +86,29 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "ApusServer",
-            dependencies: ["ApusModel", "ApusWire", "ApusBroker", nio, nioPosix, nioLocks, logging, deque],
+            dependencies: [
+                "ApusModel", "ApusTLS", "ApusWire", "ApusBroker", nio, nioPosix, nioTLS, nioSSL, nioLocks, atomics,
+                logging, deque,
+            ],
             swiftSettings: settings),
         .target(
             name: "ApusClient",
-            dependencies: ["ApusModel", "ApusWire", nio, nioPosix, nioLocks, deque, logging],
+            dependencies: [
+                "ApusModel", "ApusTLS", "ApusWire", nio, nioPosix, nioTLS, nioSSL, nioLocks, deque, logging,
+            ],
             swiftSettings: settings),
+        .target(name: "ApusSettings", dependencies: ["ApusModel", logging, yams], swiftSettings: settings),
         .executableTarget(
             name: "apus",
             dependencies: [
-                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusClient", "CZlib",
-                nio, nioPosix, nioLocks, logging, arguments, histogram, grdb, sqlite,
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusClient",
+                "ApusSettings", "CZlib",
+                nio, nioPosix, nioLocks, logging, atomics, arguments, histogram, grdb, sqlite,
             ],
             swiftSettings: settings),
         .target(
             name: "ApusTesting",
-            dependencies: ["ApusModel", "ApusWire", "ApusBroker", nio, nioLocks],
+            dependencies: ["ApusModel", "ApusWire", "ApusBroker", nio, nioEmbedded, nioSSL, nioLocks],
             swiftSettings: settings),
         .testTarget(name: "ApusModelTests", dependencies: ["ApusModel", nio], swiftSettings: settings),
         .testTarget(
@@ -121,8 +132,7 @@ let package = Package(
             name: "ApusServerTests",
             dependencies: [
                 "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusTesting", nio,
-                nioPosix,
-                nioEmbedded, nioLocks, atomics, logging,
+                nioPosix, nioEmbedded, nioSSL, nioLocks, atomics, logging,
             ],
             swiftSettings: settings),
         .testTarget(
@@ -133,10 +143,14 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "ApusSettingsTests",
+            dependencies: ["ApusModel", "ApusSettings", logging],
+            swiftSettings: settings),
+        .testTarget(
             name: "ApusTests",
             dependencies: [
-                "apus", "ApusModel", "ApusWire", "ApusClient", "ApusBroker", nio, nioPosix, nioLocks, logging,
-                arguments,
+                "apus", "ApusSettings", "ApusModel", "ApusWire", "ApusClient", "ApusBroker", "ApusServer", nio,
+                nioPosix, nioLocks, logging, arguments,
             ],
             swiftSettings: settings),
         // Real processes through the command line: it needs the built `apus` beside it.

@@ -36,11 +36,11 @@ enum BrokerRun {
         let limits = Limits.defaults
         let store = CountingStore(try Store.open(path: path, limits: limits, logger: logger))
         var configuration = Broker.Configuration()
-        configuration.listen = [ListenAddress(host: "127.0.0.1", port: 0)]
+        configuration.listeners = [ListenerConfiguration(ListenAddress(host: "127.0.0.1", port: 0))]
         configuration.logger = logger
         if let eventLoops { configuration.eventLoops = eventLoops }
         let broker = try Broker(store: store, configuration: configuration)
-        let port = try await broker.listen().first?.port ?? 0
+        let port = try await broker.listen().first?.address.port ?? 0
         let endpoint = try Endpoint("apus://127.0.0.1:\(port)")
         let delivered = NIOLockedValueBox(0)
         var drains: [any Channel] = []

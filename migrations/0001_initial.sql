@@ -65,6 +65,8 @@ CREATE TABLE publisher (
     name TEXT NOT NULL,
     last_publish_id INTEGER NOT NULL,
     used_at INTEGER NOT NULL,
+    -- Of the ids up to last_publish_id those that were refused for good, the newest ones: '5-7:not-allowed 9-9:too-many'
+    refused TEXT NOT NULL DEFAULT '',
     UNIQUE (user, name)
 ) STRICT;
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# What takes longer than scripts/test.sh, and looks deeper: brokers killed again and again, sanitizers, fuzzing.
-# Everything runs also where something before it failed; what failed is said at the end. Without arguments all steps
-# run, else those that are named: torture, thread, address, fuzz.
+# What takes longer than scripts/test.sh, and looks deeper: brokers killed again and again, sanitizers, fuzzing, the
+# packages on a bare Debian, the container. Everything runs also where something before it failed; what failed is said
+# at the end. Without arguments all steps run, else those that are named: torture, thread, address, fuzz, package,
+# container.
 #
 #   scripts/test-deep.sh thread
 #   APUS_TORTURE_ROUNDS=1000 scripts/test-deep.sh torture
@@ -42,11 +43,17 @@ fuzz() {
     scripts/fuzz.sh "$fuzz_seconds"
 }
 
-if [ "$#" -eq 0 ]; then set -- torture thread address fuzz; fi
+# What people install: the packages, tried on a bare Debian.
+package() { scripts/test-package.sh; }
+
+# The image and the Compose files.
+container() { docker/test.sh; }
+
+if [ "$#" -eq 0 ]; then set -- torture thread address fuzz package container; fi
 for step in "$@"; do
     case $step in
-    torture | thread | address | fuzz) ;;
-    *) die "there is no step '$step'" "The steps are torture, thread, address and fuzz." ;;
+    torture | thread | address | fuzz | package | container) ;;
+    *) die "there is no step '$step'" "The steps are torture, thread, address, fuzz, package and container." ;;
     esac
 done
 

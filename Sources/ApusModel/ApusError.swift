@@ -45,6 +45,7 @@ public struct ApusError: Error, Hashable, Sendable, CustomStringConvertible {
         case logLocked = "log-locked"
         // The way there, as the client sees it.
         case unavailable = "unavailable"
+        case tlsFailed = "tls-failed"
         case timedOut = "timed-out"
         case connectionLost = "connection-lost"
         case backlogFull = "backlog-full"

@@ -2,6 +2,11 @@
 public struct Limits: Sendable, Hashable {
     // Admission
     public var connectionsMax = 10_000
+    public var connectionsPerAddressMax = 1_000
+    public var connectRate = 100
+    public var loopbackReserve = 16
+    public var helloSeconds = 30
+    public var idleSeconds = 0
     public var loginQueueMax = 256
     public var loginDelaySeconds = 30
     public var loginRecordsMax = 10_000
@@ -90,6 +95,26 @@ extension Limits {
         Row(
             "max-connections", \.connectionsMax, "connections", 1...1_000_000,
             "Open connections. Beyond it the broker stops accepting; the kernel's backlog waits."),
+        Row(
+            "max-connections-per-address", \.connectionsPerAddressMax, "connections", 1...1_000_000,
+            "Open connections of one address (IPv6: of one /64) at a listener. Beyond it a new one is told busy and closed. Loopback is not counted, unless loopback-reserve is 0."
+        ),
+        Row(
+            "connect-rate", \.connectRate, "connections", 1...1_000_000,
+            "New connections a second of one address (IPv6: of one /64) at a listener, and as many at once. Beyond it a new one is told busy and closed. Loopback is not counted, unless loopback-reserve is 0."
+        ),
+        Row(
+            "loopback-reserve", \.loopbackReserve, "connections", 0...1_000_000,
+            "Of max-connections, those kept for loopback and Unix sockets, at most half. Beyond the rest a new one from elsewhere is told busy and closed."
+        ),
+        Row(
+            "hello-time", \.helloSeconds, "seconds", 1...86_400,
+            "From connecting to the end of the first whole frame, the TLS handshake included. Beyond it the connection ends with frame-timeout."
+        ),
+        Row(
+            "idle-time", \.idleSeconds, "seconds", 0...31_536_000,
+            "A connection without subscriptions and queries on which nothing came for so long gets goodbye. 0 is never."
+        ),
         Row(
             "login-queue", \.loginQueueMax, "logins", 1...100_000,
             "Logins that wait to be checked; the addresses they come from take turns. Beyond it the newest one of the address with the most is refused with busy."
@@ -205,7 +230,7 @@ extension Limits {
             "Queries of one connection at a time. Beyond it a query is refused with too-many."),
         Row(
             "replies-bytes", \.repliesBytesMax, "bytes", 1_024...(1 << 30),
-            "Replies other than publish answers that wait for a connection which does not read. Beyond it it is not read."
+            "Replies that wait for a connection which does not read: the texts of refused publishes, and all but publish answers. Beyond it it is not read."
         ),
         Row(
             "drain-time", \.drainSeconds, "seconds", 0...3_600,

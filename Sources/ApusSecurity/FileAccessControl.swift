@@ -59,15 +59,28 @@ package final class FileAccessControl: AccessControl {
         state = NIOLockedValueBox(State(snapshot: Snapshot(try file.load())))
     }
 
-    /// Reads the file again. `Broker.accessChanged()` then makes it hold for those who are connected.
+    /// Reads the file again and takes over what it says.
     ///
     /// - Throws: as ``UsersFile/load()``; then everything stays as it was.
-    package func reload() throws(ApusError) {
-        let snapshot = Snapshot(try file.load())
-        state.withLockedValue { state in
+    package func reload() throws(ApusError) { take(try read()) }
+
+    /// What the file says now; nothing is changed yet.
+    ///
+    /// - Throws: as ``UsersFile/load()``.
+    package func read() throws(ApusError) -> Users { try file.load() }
+
+    /// From here on these are the users. `Broker.accessChanged()` then makes it hold for those who are connected.
+    ///
+    /// - Returns: whether anything is different.
+    @discardableResult
+    package func take(_ users: Users) -> Bool {
+        let snapshot = Snapshot(users)
+        return state.withLockedValue { state in
+            guard state.snapshot.users != users else { return false }
             state.snapshot = snapshot
             state.generation += 1
             state.verified = VerifiedPasswords()
+            return true
         }
     }
 

@@ -4,21 +4,20 @@ internal import Atomics
 internal import Foundation
 package import Logging
 internal import NIOConcurrencyHelpers
-package import NIOCore
+internal import NIOCore
 internal import NIOPosix
 
 /// The broker: a store, its writer thread, its readers, its event loops and its listeners, wired together.
 package final class Broker: Sendable {
     package struct Configuration: Sendable {
-        package var listen = ListenAddress.loopback
+        package var listeners = ListenAddress.loopback.map { ListenerConfiguration($0) }
         package var limits = Limits.defaults
         /// Event loops. On 2 cores a second one changed nothing in the measurements, so there is one per two cores.
         package var eventLoops = max(1, System.coreCount / 2)
-        /// Where a publish without a topic goes; nil refuses it.
+        /// Where a publish without a topic goes, unless the listener says otherwise; nil refuses it.
         package var defaultTopic: Topic?
-        /// Whether addresses that other machines reach may be listened on, although there is no authentication.
-        package var allowsAnonymous = false
-        /// Who the users are, and what they may do.
+        /// Who the users are, and what they may do. Without users, and without client certificates, addresses that other
+        /// machines reach are listened on only where the listener allows it.
         package var access: any AccessControl = OpenAccess()
         package var version = "0"
         package var logger = Logger(label: "apus")
@@ -26,22 +25,25 @@ package final class Broker: Sendable {
         package init() {}
     }
 
-    private let configuration: Configuration
+    let configuration: Configuration
     private let store: any LogStore
-    private let group: MultiThreadedEventLoopGroup
+    let group: MultiThreadedEventLoopGroup
     private let intake: Intake
     private let readers: WorkerPool
     private let queryWorkers: WorkerPool
     private let loginWorkers: WorkerPool
     /// Checks logins, for every door.
     package let logins: Authenticator
-    private let loops: [Loop]
-    private let admission: Admission
+    let loops: [Loop]
+    let admission: Admission
+    let gauges: Gauges
     private let writerEnd: WriterEnd
-    private let listeners = NIOLockedValueBox<[any Channel]>([])
+    let listening = NIOLockedValueBox(Listening())
+    /// The broker ends once; who asks again waits for it.
+    private let ending = NIOLockedValueBox<Task<Void, Never>?>(nil)
 
     /// One event loop, with what is confined to it.
-    private struct Loop: Sendable {
+    struct Loop: Sendable {
         let loop: any EventLoop
         let hub: NIOLoopBound<Hub>
         let door: NIOLoopBound<NativeDoor>
@@ -60,16 +62,17 @@ package final class Broker: Sendable {
         self.store = store
         let limits = configuration.limits
         let log = try store.status().log
-        let intake = Intake(limits: limits)
+        let intake = Intake(limits: limits, hubs: configuration.eventLoops)
         let announcer = Announcer(head: store.head)
         let readers = WorkerPool()
         let queryWorkers = WorkerPool()
         let loginWorkers = WorkerPool()
         let logins = Authenticator(access: configuration.access, workers: loginWorkers, limits: limits)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
-        let admission = Admission(connectionsMax: limits.connectionsMax)
+        let admission = Admission(connectionsMax: limits.connectionsMax, loopbackReserve: limits.loopbackReserve)
+        let gauges = Gauges()
         let status = StatusReport(
-            configuration: configuration, admission: admission, intake: intake, gauges: Gauges(), logins: logins,
+            configuration: configuration, admission: admission, intake: intake, gauges: gauges, logins: logins,
             cursors: ManagedAtomic(0))
         let pages = PageReader(store: store, workers: readers, limits: limits)
         loops = group.makeIterator().enumerated().map { index, loop in
@@ -84,6 +87,7 @@ package final class Broker: Sendable {
         self.loginWorkers = loginWorkers
         self.logins = logins
         self.admission = admission
+        self.gauges = gauges
         writerEnd = WriterEnd()
         let writer = GroupCommit(store: store, intake: intake, announcer: announcer, logger: configuration.logger)
         let writerEnd = writerEnd
@@ -100,11 +104,14 @@ package final class Broker: Sendable {
     ) -> Loop {
         // Made on its loop, because what it makes may be touched only there.
         let made = try? loop.submit {
+            let turns = TurnQueue(loop: loop)
             let hub = Hub(
                 index: index, loop: loop, limits: configuration.limits, announcer: announcer, readers: pages,
-                cursors: status.cursors, clock: wallClock)
+                cursors: status.cursors, publishers: PausedPublishers(hub: index, intake: intake, turns: turns),
+                clock: wallClock)
             let door = NativeDoor(
-                hub: hub, loop: loop, intake: intake, limits: configuration.limits, loops: configuration.eventLoops,
+                hub: hub, loop: loop, turns: turns, intake: intake, limits: configuration.limits,
+                loops: configuration.eventLoops,
                 log: log, defaultTopic: configuration.defaultTopic, queries: queries, queryWorkers: queryWorkers,
                 gauges: status.gauges, logins: status.logins, clock: wallClock, makeStatus: status.json)
             return Loop(
@@ -114,96 +121,6 @@ package final class Broker: Sendable {
         guard let made else { preconditionFailure("an event loop that was just made is shut down") }
         announcer.add(LoopPort(loop: loop, hub: made.hub))
         return made
-    }
-
-    // MARK: Listening
-
-    /// Binds every address that is configured.
-    ///
-    /// - Returns: the addresses bound, with their real ports.
-    /// - Throws: `unavailable` or `not-allowed`, naming the address; then nothing stays bound.
-    package func listen() async throws(ApusError) -> [SocketAddress] {
-        do throws(ApusError) {
-            return try await bindAll()
-        } catch {
-            await closeListeners()
-            throw error
-        }
-    }
-
-    private func bindAll() async throws(ApusError) -> [SocketAddress] {
-        var bound: [SocketAddress] = []
-        for listen in configuration.listen {
-            for address in try listen.resolve() {
-                guard address.isLoopback || configuration.allowsAnonymous || !configuration.access.isOpen else {
-                    throw ApusError(
-                        .notAllowed, "other machines can reach \(listen), and there is no authentication",
-                        hint:
-                            "Listen on 127.0.0.1 or [::1], name users with --users, or say --allow-anonymous if everybody may publish and read."
-                    )
-                }
-                let channel = try await bind(address, listen)
-                listeners.withLockedValue { $0.append(channel) }
-                if let local = channel.localAddress { bound.append(local) }
-            }
-        }
-        return bound
-    }
-
-    private func bind(_ address: SocketAddress, _ listen: ListenAddress) async throws(ApusError) -> any Channel {
-        do {
-            return try await bootstrap(address).bind(to: address).get()
-        } catch {
-            throw BindFailure.explain(error, address)
-        }
-    }
-
-    private func bootstrap(_ address: SocketAddress) -> ServerBootstrap {
-        let logger = configuration.logger
-        let admission = admission
-        let connectionsMax = configuration.limits.connectionsMax
-        var bootstrap = ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 1_024)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            // One at a time, so that the limit on connections holds exactly.
-            .serverChannelOption(.maxMessagesPerRead, value: 1)
-            .serverChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandlers(
-                        AdmissionHandler(admission: admission, connectionsMax: connectionsMax, logger: logger),
-                        AcceptBackoffHandler())
-                }
-            }
-            .childChannelOption(.autoRead, value: false)
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelOption(.socketOption(.so_keepalive), value: 1)
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(
-                .writeBufferWaterMark,
-                value: .init(
-                    low: configuration.limits.outboxBytesMax / 2, high: configuration.limits.outboxBytesMax)
-            )
-            .childChannelInitializer { [self] channel in addConnection(channel) }
-        if case .v6 = address {
-            // Each address family has a socket of its own, so that "all interfaces" is the same on every system.
-            bootstrap = bootstrap.serverChannelOption(
-                ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only), value: 1)
-        }
-        return bootstrap
-    }
-
-    private func addConnection(_ channel: any Channel) -> EventLoopFuture<Void> {
-        channel.eventLoop.makeCompletedFuture {
-            guard let loop = loops.first(where: { $0.loop === channel.eventLoop }) else { return }
-            PeerWatch.configure(channel, timeoutSeconds: configuration.limits.peerTimeoutSeconds)
-            let handler = NativeHandler(
-                door: loop.door.value, now: .now(), allowsAnonymous: configuration.allowsAnonymous,
-                logger: configuration.logger)
-            let key = ObjectIdentifier(handler)
-            loop.connections.value[key] = handler
-            channel.closeFuture.assumeIsolated().whenComplete { _ in loop.connections.value[key] = nil }
-            try channel.pipeline.syncOperations.addHandler(handler)
-        }
     }
 
     // MARK: Users
@@ -225,8 +142,22 @@ package final class Broker: Sendable {
 
     /// Stops accepting, answers what is in flight, says goodbye, checkpoints and closes the log.
     ///
-    /// Takes at most `drain-time` and what a checkpoint takes.
+    /// Takes at most `drain-time` and what a checkpoint takes. Asked again, it waits for the same end.
     package func stop() async throws(ApusError) {
+        await end { broker in await broker.drainAndClose() }
+        try await writerEnd.get()
+    }
+
+    private func end(_ work: @escaping @Sendable (Broker) async -> Void) async {
+        let task = ending.withLockedValue { ending in
+            let task = ending ?? Task { await work(self) }
+            ending = task
+            return task
+        }
+        await task.value
+    }
+
+    private func drainAndClose() async {
         await closeListeners()
         for loop in loops {
             loop.loop.execute { for handler in loop.connections.value.values { handler.stop() } }
@@ -236,38 +167,23 @@ package final class Broker: Sendable {
             try? await Task.sleep(nanoseconds: 10_000_000)
         }
         intake.close()
-        let result = await Result { () async throws(ApusError) in try await writerEnd.get() }
+        // What it says is told by who asked for the end.
+        try? await writerEnd.get()
+        await closeThreads()
+    }
+
+    private func closeThreads() async {
         readers.close()
         queryWorkers.close()
         loginWorkers.close()
         try? await group.shutdownGracefully()
-        try result.get()
     }
 
     /// After the log has failed: ends without touching it.
     package func abandon() async {
-        await closeListeners()
-        readers.close()
-        queryWorkers.close()
-        loginWorkers.close()
-        try? await group.shutdownGracefully()
-    }
-
-    private func closeListeners() async {
-        let channels = listeners.withLockedValue { listeners in
-            defer { listeners = [] }
-            return listeners
-        }
-        for channel in channels { try? await channel.close().get() }
-    }
-}
-
-extension Result where Failure == ApusError {
-    fileprivate init(_ body: () async throws(ApusError) -> Success) async {
-        do throws(ApusError) {
-            self = .success(try await body())
-        } catch {
-            self = .failure(error)
+        await end { broker in
+            await broker.closeListeners()
+            await broker.closeThreads()
         }
     }
 }

@@ -1,13 +1,28 @@
 package import ApusModel
 internal import NIOConcurrencyHelpers
 
-/// Refusals by code. Added to once an event, from every event loop.
+/// Refusals by code, and connections that did not come in. Added to once an event, from every event loop.
 package final class Gauges: Sendable {
+    /// Why a connection did not come in.
+    package enum Rejection: String, Sendable, CaseIterable {
+        /// By the listener's networks.
+        case denied
+        /// By a limit.
+        case busy
+        /// By its handshake.
+        case failedTLS = "failed-tls"
+    }
+
+    private let rejections = NIOLockedValueBox<[Rejection: Int]>([:])
     private let refusals = NIOLockedValueBox<[ApusError.Code: Int]>([:])
 
     package init() {}
 
     package var errors: [ApusError.Code: Int] { refusals.withLockedValue { $0 } }
+
+    package var rejected: [Rejection: Int] { rejections.withLockedValue { $0 } }
+
+    func connection(_ rejection: Rejection) { rejections.withLockedValue { $0[rejection, default: 0] += 1 } }
 
     func refused(_ code: ApusError.Code) { refusals.withLockedValue { $0[code, default: 0] += 1 } }
 }

@@ -33,6 +33,10 @@ struct StatusReport: Sendable {
             JSON.Member("wal-bytes", number(log.walBytes)),
             JSON.Member("sqlite", .string(log.sqliteVersion)),
             JSON.Member("connections", number(admission.open)),
+            JSON.Member(
+                "rejected-connections",
+                .object(
+                    Gauges.Rejection.allCases.map { JSON.Member($0.rawValue, number(gauges.rejected[$0] ?? 0)) })),
             JSON.Member("cursors", number(cursors.load(ordering: .relaxed))),
             JSON.Member("uncommitted-bytes", number(intake.uncommittedBytes)),
             JSON.Member("logins", number(counts.accepted)),

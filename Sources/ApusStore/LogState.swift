@@ -1,3 +1,4 @@
+internal import ApusBroker
 internal import ApusModel
 
 /// What the writer keeps in memory of what is committed. A batch works on a copy, which replaces this one after COMMIT
@@ -43,6 +44,8 @@ struct OpenedPublisher {
     /// The handle that may publish. Counts over all names, so that none is ever valid twice.
     var epoch: UInt64
     var lastID: UInt64
+    /// Of the ids up to it those that were refused for good.
+    var refused = RefusedIDs()
     /// A refusal that may pass later: what is queued behind it is refused too, for the same reason, so that the recorded
     /// ids stay a prefix of the sent ones and "up to last-id" stays true. Ends when the name is opened again.
     var refusal: ApusError?

@@ -9,7 +9,7 @@ extension LogWriter {
         let find = try statements.findPublisher
         find.bind(1, request.user)
         find.bind(2, request.name)
-        let known = try find.first("looking up a publisher") { ($0.int(0), $0.seq(1)) }
+        let known = try find.first("looking up a publisher") { ($0.int(0), $0.seq(1), $0.text(2)) }
         if known == nil, stage.state.publishers >= limits.publishersMax {
             return .refused(
                 .fatal(
@@ -25,8 +25,9 @@ extension LogWriter {
         if known == nil { stage.state.publishers += 1 }
         // What the batch holds so far of an older handle is in `opened`, and in the row since its submission ended.
         let lastID = stage.opened[row]?.lastID ?? known?.1 ?? 0
+        let refused = stage.opened[row]?.refused ?? known.map { RefusedIDs(text: $0.2) } ?? RefusedIDs()
         lastEpoch += 1
-        stage.opened[row] = OpenedPublisher(name: request.name, epoch: lastEpoch, lastID: lastID)
+        stage.opened[row] = OpenedPublisher(name: request.name, epoch: lastEpoch, lastID: lastID, refused: refused)
         return .opened(PublisherHandle(rowID: row, epoch: lastEpoch), lastID: lastID)
     }
 
@@ -50,10 +51,16 @@ extension LogWriter {
         return .success(publisher)
     }
 
-    /// The last id in the file, once a submission.
+    /// The last id in the file, once a submission, and which ones up to it were refused.
     func note(_ publisher: OpenedPublisher, of handle: PublisherHandle, in stage: Stage) throws(SQLiteFailure) {
-        let before = (stage.opened[handle.rowID] ?? openedPublishers[handle.rowID])?.lastID
-        guard before != publisher.lastID else { return }
+        let before = stage.opened[handle.rowID] ?? openedPublishers[handle.rowID]
+        guard before?.lastID != publisher.lastID else { return }
+        if before?.refused != publisher.refused {
+            let refuse = try statements.refusePublisher
+            refuse.bind(1, handle.rowID)
+            refuse.bind(2, publisher.refused.text)
+            try refuse.run("noting refused ids")
+        }
         let update = try statements.usePublisher
         update.bind(1, handle.rowID)
         update.bind(2, publisher.lastID)

@@ -68,9 +68,14 @@ extension LogWriter {
         }
         var answers = AnswerBuilder()
         let before = stage.messages.count
+        var refused = PublisherRefusals(submission.refused, behind: publisher?.lastID ?? 0)
         for message in submission.messages {
             let id = message.hasID ? message.id : nil
             if let id, let lastID = publisher?.lastID {
+                if id <= lastID, let refusal = publisher?.refused.error(of: id) {
+                    if message.level != .none { answers.refuse(id: id, refusal) }
+                    continue
+                }
                 if id <= lastID {
                     answers.add(
                         PublishedRun(lastID: id, count: 1, lastSeq: 0, level: stage.level, isDuplicate: true))
@@ -81,6 +86,7 @@ extension LogWriter {
             }
             if let refusal = try resolve(message, of: submission, bytes: bytes, into: &row, in: stage) {
                 answers.refuse(id: id, refusal)
+                if let id { refused.add(id, refusal.code) }
                 continue
             }
             if publisher != nil {
@@ -90,8 +96,28 @@ extension LogWriter {
             if message.level == .none { continue }
             answers.add(PublishedRun(lastID: id, count: 1, lastSeq: seq, level: stage.level))
         }
+        if publisher != nil { refused.note(in: &publisher) }
         if stage.messages.count > before { stage.arenas.append(submission.arena) }
         return answers.finish()
+    }
+
+    /// What a submission refuses for good: on its connection, and here. Rare, so it is put in order at the end.
+    private struct PublisherRefusals {
+        private let before: RefusedIDs
+        private let lastID: UInt64
+        private var here: [(id: UInt64, code: ApusError.Code)] = []
+
+        init(_ before: RefusedIDs, behind lastID: UInt64) {
+            self.before = before
+            self.lastID = lastID
+        }
+
+        mutating func add(_ id: UInt64, _ code: ApusError.Code) { here.append((id, code)) }
+
+        func note(in publisher: inout OpenedPublisher?) {
+            guard !before.isEmpty || !here.isEmpty else { return }
+            publisher?.refused.add(before.with(here), behind: lastID)
+        }
     }
 
     /// What stays the same from row to row, so that it is bound only when it changes.

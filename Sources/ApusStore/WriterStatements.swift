@@ -17,6 +17,7 @@ struct WriterStatements {
     let findPublisher: Statement
     let publisherByID: Statement
     let usePublisher: Statement
+    let refusePublisher: Statement
     let retain: Statement
     let unretain: Statement
     let insertPosting: Statement
@@ -57,9 +58,10 @@ struct WriterStatements {
             INSERT INTO publisher (user, name, last_publish_id, used_at) VALUES (?1, ?2, 0, ?3)
             ON CONFLICT (user, name) DO UPDATE SET used_at = excluded.used_at
             """)
-        findPublisher = try make("SELECT id, last_publish_id FROM publisher WHERE user = ?1 AND name = ?2")
+        findPublisher = try make("SELECT id, last_publish_id, refused FROM publisher WHERE user = ?1 AND name = ?2")
         publisherByID = try make("SELECT last_publish_id FROM publisher WHERE id = ?1")
         usePublisher = try make("UPDATE publisher SET last_publish_id = ?2, used_at = ?3 WHERE id = ?1")
+        refusePublisher = try make("UPDATE publisher SET refused = ?2 WHERE id = ?1")
         retain = try make(
             "INSERT INTO retained (topic, seq) VALUES (?1, ?2) ON CONFLICT (topic) DO UPDATE SET seq = excluded.seq")
         unretain = try make("DELETE FROM retained WHERE topic = ?1")

@@ -31,6 +31,7 @@ package final class MemoryStore: LogStore, LogQueries {
         var name: String
         var epoch: UInt64 = 0
         var lastID: UInt64 = 0
+        var refused = RefusedIDs()
         /// A publish of the epoch was refused: later ones are too, so that recorded ids stay a prefix.
         var isEnded = false
     }
@@ -127,8 +128,16 @@ package final class MemoryStore: LogStore, LogQueries {
                 answers.append(.published(run))
             }
         }
+        if let publisher {
+            let known = state.publishers[publisher]
+            state.publishers[publisher].refused.add(submission.refused, behind: known.lastID)
+        }
         for pending in submission.messages {
             let id = pending.hasID ? pending.id : nil
+            if let publisher, let id, let refusal = state.publishers[publisher].refused.error(of: id) {
+                if pending.level != .none { answers.append(.refused(id: id, refusal)) }
+                continue
+            }
             if let publisher, let id, id <= state.publishers[publisher].lastID {
                 if pending.level != .none {
                     add(PublishedRun(lastID: id, count: 1, lastSeq: 0, level: .synced, isDuplicate: true))

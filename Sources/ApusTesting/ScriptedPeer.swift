@@ -28,6 +28,9 @@ package final class ScriptedPeer {
     private var descriptor: Int32
     private var reader = FrameReader(bounds: .init(headerBytesMax: 65_535, contentBytesMax: 1 << 30))
     private let way: Way
+    private let tls: TLSPipe?
+    /// Whether the other side has said with TLS that nothing more comes.
+    package var hasFarewell: Bool { tls?.isInputClosed ?? false }
     private var nextID: UInt64 = 1
     /// How many bytes arrived.
     package private(set) var bytesReceived = 0
@@ -35,11 +38,20 @@ package final class ScriptedPeer {
     /// - Parameters:
     ///   - receiveBytes: the size of the receive buffer; the kernel takes twice as much and has a minimum.
     ///   - sendBytes: of the send buffer.
+    ///   - tls: to speak TLS; the handshake is done when the first bytes go or come.
+    ///   - from: the address to connect from, IPv4.
     package init(
-        _ address: SocketAddress, way: Way = .json, receiveBytes: Int32? = nil, sendBytes: Int32? = nil
+        _ address: SocketAddress, way: Way = .json, receiveBytes: Int32? = nil, sendBytes: Int32? = nil,
+        tls: TLSPipe? = nil, from: String? = nil
     ) throws {
         self.way = way
-        let family = address.protocol == .inet6 ? AF_INET6 : AF_INET
+        self.tls = tls
+        let family: Int32
+        switch address {
+        case .v4: family = AF_INET
+        case .v6: family = AF_INET6
+        case .unixDomainSocket: family = AF_UNIX
+        }
         #if canImport(Darwin)
             descriptor = socket(family, SOCK_STREAM, 0)
         #else
@@ -49,9 +61,14 @@ package final class ScriptedPeer {
         // Before the connection, because the window is agreed on with it.
         if let receiveBytes { try set(SOL_SOCKET, SO_RCVBUF, receiveBytes) }
         if let sendBytes { try set(SOL_SOCKET, SO_SNDBUF, sendBytes) }
+        if let from {
+            let local = try SocketAddress(ipAddress: from, port: 0)
+            guard local.withSockAddr({ bindSocket(descriptor, $0, socklen_t($1)) }) == 0 else { throw Failure("bind") }
+        }
         let code = address.withSockAddr { connect(descriptor, $0, socklen_t($1)) }
         guard code == 0 else { throw Failure("connect") }
-        try set(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        if family != AF_UNIX { try set(Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
+        if let tls { try sendRaw(tls.takeOutput()) }
     }
 
     deinit { close() }
@@ -67,6 +84,11 @@ package final class ScriptedPeer {
 
     /// Sends all of it, however little the socket takes at a time.
     package func send(_ bytes: some Collection<UInt8>) throws {
+        try sendRaw(tls?.encrypt(Array(bytes)) ?? Array(bytes))
+    }
+
+    /// Sends bytes as they are, also where the others are encrypted.
+    package func sendRaw(_ bytes: [UInt8]) throws {
         var rest = Array(bytes)[...]
         while !rest.isEmpty {
             try wait(for: Int16(POLLOUT), "room to send")
@@ -159,6 +181,17 @@ package final class ScriptedPeer {
 
     /// What has arrived; nil where the broker has closed. Waits where nothing is there.
     package func receive(max: Int, _ what: String = "bytes") throws -> [UInt8]? {
+        guard let tls else { return try receiveRaw(max: max, what) }
+        while true {
+            guard let bytes = try receiveRaw(max: max, what) else { return nil }
+            let (said, answer) = try tls.receive(bytes)
+            if !answer.isEmpty { try? sendRaw(answer) }
+            if !said.isEmpty { return said }
+        }
+    }
+
+    /// As it came, encrypted or not.
+    package func receiveRaw(max: Int, _ what: String = "bytes") throws -> [UInt8]? {
         try wait(for: Int16(POLLIN), what)
         var bytes = [UInt8](repeating: 0, count: max)
         let count = bytes.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
@@ -200,6 +233,7 @@ package final class ScriptedPeer {
 
     /// Half-close: nothing more will be sent, everything is still read.
     package func closeSending() throws {
+        if let tls { try sendRaw(tls.closeSending()) }
         guard shutdown(descriptor, Int32(SHUT_WR)) == 0 else { throw Failure("shutdown") }
     }
 
@@ -239,6 +273,10 @@ package final class ScriptedPeer {
             guard count < 0, errno == EINTR else { return count }
         }
     }
+}
+
+private func bindSocket(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>, _ size: socklen_t) -> Int32 {
+    bind(descriptor, address, size)
 }
 
 private func sendSome(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {

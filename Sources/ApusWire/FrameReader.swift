@@ -67,6 +67,13 @@ package struct FrameReader {
         return header.header.frame(content: content)
     }
 
+    /// Whether the next frame is a publish, as soon as its header has come.
+    package mutating func isAtPublish() throws(ApusError) -> Bool {
+        if wholeCompactFrame(.publish) != nil { return true }
+        if waiting == nil { waiting = try nextHeader() }
+        return waiting?.header.isPublish ?? false
+    }
+
     /// To be called at the end of a read turn: lets go of a large receive buffer that a small rest would pin.
     package mutating func settle() {
         waiting?.header.settle()

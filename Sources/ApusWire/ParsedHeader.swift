@@ -22,6 +22,10 @@ struct ParsedHeader {
         }
     }
 
+    var isPublish: Bool {
+        if case .publish = body { true } else { false }
+    }
+
     /// Lets go of a large receive buffer that a header which waits for its content would pin.
     mutating func settle() {
         switch body {

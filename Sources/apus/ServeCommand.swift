@@ -1,9 +1,8 @@
 internal import ApusModel
-internal import ApusSecurity
 internal import ApusServer
-internal import ApusStore
+internal import ApusSettings
 internal import ArgumentParser
-internal import Glibc
+internal import Foundation
 internal import Logging
 
 /// `apus serve`: the broker.
@@ -17,12 +16,19 @@ struct ServeCommand: AsyncParsableCommand {
             goodbye, checkpoints; a second signal ends it at once, and what was \
             acknowledged is safe all the same.
 
+            Every option may also stand in a configuration file, and in the \
+            environment: --log-level is APUS_LOG_LEVEL, --tail-bytes is \
+            APUS_LIMITS_TAIL_BYTES. Flags win over the environment, that over the file. \
+            SIGHUP, and a change of the file, reads it again.
+
             EXAMPLES
               apus serve
               apus serve --db /var/lib/apus/apus.db --listen 127.0.0.1:2787
               apus serve --listen :2787 --users /etc/apus/users.yaml
+              apus serve --config /etc/apus/apus.yaml --check-config
               apus serve --listen :2787 --allow-anonymous
-              apus serve --listen 127.0.0.1:0 --outbox-bytes 262144
+              apus serve --listen 127.0.0.1:2787 --listen unix:/run/apus/apus.sock
+              apus serve --listen 127.0.0.1:0 --outbox-bytes 256K
             """)
 
     @OptionGroup(title: "The broker")
@@ -32,54 +38,99 @@ struct ServeCommand: AsyncParsableCommand {
     var limitOptions: LimitOptions
 
     func validate() throws {
-        do throws(ApusError) {
-            _ = try brokerConfiguration()
-        } catch {
-            throw error.validation
-        }
+        if options.json, !options.checkConfig { throw ValidationError("--json belongs to --check-config") }
     }
 
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
-        do throws(ApusError) {
-            var configuration = try brokerConfiguration()
-            if let users = options.users { configuration.access = try FileAccessControl(path: users) }
-            try await BrokerProcess(configuration: configuration, db: options.db).run()
+        let loader = loader(environment: ProcessInfo.processInfo.environment)
+        let settings: Settings
+        let control: LogControl
+        let configuration: Broker.Configuration
+        do throws(SettingsFailure) {
+            let loaded = try loader.load()
+            settings = loaded.settings
+            control = LogControl(level: settings.logLevel.value, format: settings.logFormat.value)
+            configuration = try Broker.Configuration(
+                settings, access: try settings.access(), logger: control.logger())
+            for warning in loaded.warnings {
+                if options.checkConfig {
+                    Console.line("apus: \(warning)")
+                } else {
+                    configuration.logger.warning("\(warning)")
+                }
+            }
         } catch {
-            Console.error(error)
+            for warning in error.warnings { Console.line("apus: \(warning)") }
+            Console.line("apus: \(error.title)")
+            for line in error.lines { Console.line("  \(line)") }
+            // Also where it is something that the broker cannot do: it is the settings that have to change.
+            throw (error.code == .notAllowed && !options.checkConfig ? ExitStatus.notAllowed : .usage).exitCode
+        }
+        if options.checkConfig { return check(settings) }
+        do throws(ApusError) {
+            try await BrokerProcess(
+                settings: settings, loader: loader, configuration: configuration, control: control
+            ).run()
+        } catch {
+            control.fail(error)
             throw ExitStatus(error.code).exitCode
         }
     }
 
-    private func brokerConfiguration() throws(ApusError) -> Broker.Configuration {
-        var configuration = Broker.Configuration()
-        if !options.listen.isEmpty { configuration.listen = options.listen }
-        configuration.limits = try limitOptions.limits()
-        if let eventLoops = options.eventLoops {
-            guard (1...1_024).contains(eventLoops) else {
-                throw ApusError(.usage, "--event-loops is \(eventLoops), it may be 1 to 1024")
-            }
-            configuration.eventLoops = eventLoops
+    private func check(_ settings: Settings) {
+        let output = Output()
+        let width = Terminal.columns(STDOUT_FILENO)
+        if options.json {
+            output.writeJSON { CheckConfig.append(settings, isJSON: true, width: nil, to: &$0) }
+        } else {
+            output.write { CheckConfig.append(settings, isJSON: false, width: width, to: &$0) }
         }
-        if let defaultTopic = options.defaultTopic { configuration.defaultTopic = try Topic(defaultTopic) }
-        configuration.allowsAnonymous = options.allowAnonymous
-        configuration.version = Apus.versionNumber
-        configuration.logger = ServeLog.logger(level: options.logLevel.level)
-        return configuration
+        output.flush()
+    }
+
+    /// - Parameter environment: of this process; the variables are read as often as the file.
+    func loader(environment: [String: String]) -> SettingsLoader {
+        var flags = Flags()
+        flags.configuration = options.config
+        flags.set("db", options.db)
+        for address in options.listen { flags.listen(address) }
+        flags.set("http.address", options.http)
+        flags.set("users", options.users)
+        if options.allowAnonymous { flags.set("allow-anonymous", "true") }
+        if options.noMigrate { flags.set("migrate", "false") }
+        flags.set("default-topic", options.defaultTopic)
+        flags.set("event-loops", options.eventLoops)
+        flags.set("log.level", options.logLevel)
+        flags.set("log.format", options.logFormat)
+        for (name, value) in limitOptions.given { flags.set("limits.\(name)", value?.text) }
+        return SettingsLoader(flags: flags, environment: environment)
     }
 }
 
-/// What to serve, and where: before the limits in the help.
+/// What to serve, and where: before the limits in the help. All as text: the settings know what it means, and how it
+/// goes together with the file and the environment.
 struct ServeOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The file that holds the log.", valueName: "file"))
-    var db = "apus.db"
+    @Option(help: ArgumentHelp("The configuration file; config/apus.yaml is a sample.", valueName: "file"))
+    var config: String?
+
+    @Flag(help: "Print what is in force and where each value comes from, or everything that is wrong; do not serve.")
+    var checkConfig = false
+
+    @Flag(help: "With --check-config: an object a line.")
+    var json = false
+
+    @Option(help: ArgumentHelp("The file that holds the log. (default: apus.db)", valueName: "file"))
+    var db: String?
 
     @Option(
         help: ArgumentHelp(
-            "Where to listen; repeatable. Port 0 takes a free one, an empty host is all interfaces. (default: 127.0.0.1:2787 and [::1]:2787)",
-            valueName: "host:port"),
-        transform: parsing { (text) throws(ApusError) in try ListenAddress(text) })
-    var listen: [ListenAddress] = []
+            "Where to listen: HOST:PORT or unix:/path; repeatable. Port 0 takes a free one, an empty host is all interfaces. TLS is for the configuration file. (default: 127.0.0.1:2787 and [::1]:2787)",
+            valueName: "host:port"))
+    var listen: [String] = []
+
+    @Option(help: ArgumentHelp("Where the HTTP door listens. Without it there is none.", valueName: "host:port"))
+    var http: String?
 
     @Option(
         help: ArgumentHelp(
@@ -93,21 +144,24 @@ struct ServeOptions: ParsableArguments {
     )
     var allowAnonymous = false
 
+    @Flag(help: "Refuse a log of an older version instead of bringing it up to date.")
+    var noMigrate = false
+
     @Option(
         help: ArgumentHelp("Where a publish that names no topic goes. Without it, it is refused.", valueName: "topic"))
     var defaultTopic: String?
 
     @Option(help: ArgumentHelp("Threads for connections. (default: one per two cores)", valueName: "count"))
-    var eventLoops: Int?
+    var eventLoops: String?
 
     @Option(
-        help: ArgumentHelp("What to log: trace, debug, info, notice, warning, error, critical.", valueName: "level"))
-    var logLevel = LogLevel.notice
-}
+        help: ArgumentHelp(
+            "What to log: trace, debug, info, notice, warning, error, critical. (default: notice)", valueName: "level"),
+        completion: .list(SettingsOption.logLevels))
+    var logLevel: String?
 
-/// swift-log's levels, by name.
-enum LogLevel: String, ExpressibleByArgument, CaseIterable {
-    case trace, debug, info, notice, warning, error, critical
-
-    var level: Logger.Level { Logger.Level(rawValue: rawValue) ?? .notice }
+    @Option(
+        help: ArgumentHelp("How to log: text, or json (an object a line). (default: text)", valueName: "format"),
+        completion: .list(LogFormat.allCases.map(\.rawValue)))
+    var logFormat: String?
 }

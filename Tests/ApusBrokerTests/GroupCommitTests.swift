@@ -26,7 +26,7 @@ struct GroupCommitTests {
 
     private func queue(_ topics: [String], firstID: UInt64, from number: UInt64 = 1) throws {
         let submission = try submission(topics, from: number, firstID: firstID)
-        _ = intake.add(.publish(submission), bytes: submission.bytes, rows: topics.count, hub: 0)
+        _ = intake.add(.publish(submission), bytes: submission.bytes, rows: topics.count)
     }
 
     private var answers: [ItemAnswer] { port.posted.value.flatMap(\.answers).map(\.answer) }

@@ -82,6 +82,19 @@ struct HubTests {
         #expect(bounded.messages == [1, 2, 3, 4, 5], "credit saturates instead of wrapping around")
     }
 
+    @Test("credit saturates: no sum of a client's numbers wraps around", arguments: [UInt64(1), .max])
+    func creditSaturates(more: UInt64) throws {
+        let bench = HubBench()
+        let outlet = ScriptedOutlet()
+        let subscription = try bench.subscribe(["a"], credit: .max, outlet: outlet)
+        bench.hub.add(credit: more, to: subscription)
+        #expect(subscription.credit == UInt64.max)
+        try bench.commit(["a"])
+        bench.turn()
+        #expect(outlet.messages == [1])
+        #expect(subscription.credit == UInt64.max - 1)
+    }
+
     @Test("caught-up does not wait for credit: it is no message")
     func catchesUpWithoutCredit() throws {
         let bench = HubBench()

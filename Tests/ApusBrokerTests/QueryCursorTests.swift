@@ -84,6 +84,16 @@ struct QueryCursorTests {
         #expect(outlet.end?.count == 5, "the end is no row")
     }
 
+    @Test("takes credit that saturates instead of wrapping around")
+    func creditSaturates() throws {
+        let query = query(.history(HistorySelection()), credit: 1, pageBytes: 1_000)
+        query.add(credit: .max)
+        query.add(credit: .max)
+        try run(query)
+        #expect(outlet.rows.count == 5)
+        #expect(outlet.end?.reason == "complete")
+    }
+
     @Test("of topics ends without more credit, too")
     func givesTopics() throws {
         let query = query(.topics(.all), credit: 2)

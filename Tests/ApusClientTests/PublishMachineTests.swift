@@ -163,13 +163,18 @@ struct PublishMachineTests {
         machine.published(through: 1, seq: 1)
         machine.receive(refusal(.invalidTopic, id: 3))
         _ = machine.actions()
-        machine.reconnect(lastID: 2)
-        let resolved = machine.actions().outcomes
-        #expect(resolved.count == 1)
-        #expect(resolved[tokens[1]]?.value == [Receipt(seq: 0, level: .synced, isDuplicate: true)])
-        #expect(try machine.written() == [4, 5])
-        machine.published(through: 5, count: 2, seq: 4)
-        #expect(machine.actions().outcomes[tokens[4]]?.value?.map(\.seq) == [4])
+        machine.reconnect(lastID: 4)
+        #expect(machine.actions().outcomes.isEmpty, "only the broker knows which of those up to 4 were refused")
+        #expect(try machine.written() == [2, 4, 5])
+        machine.receive(
+            .published(PublishedRun(lastID: 2, count: 1, lastSeq: 0, level: .synced, isDuplicate: true)))
+        machine.receive(refusal(.notAllowed, id: 4))
+        machine.published(through: 5, count: 1, seq: 4)
+        let outcomes = machine.actions().outcomes
+        #expect(outcomes[tokens[1]]?.value == [Receipt(seq: 0, level: .synced, isDuplicate: true)])
+        guard case .failure(let error) = outcomes[tokens[3]] else { throw Unexpected() }
+        #expect(error.code == .notAllowed)
+        #expect(outcomes[tokens[4]]?.value?.map(\.seq) == [4])
     }
 
     @Test("Without a name, what was written fails with an unknown outcome, and what was not is sent later")

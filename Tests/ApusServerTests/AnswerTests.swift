@@ -40,7 +40,6 @@ struct AnswerTests {
             let peer = try broker.peer()
             for index in 1...9 { try peer.publish("a", "x", level: index.isMultiple(of: 3) ? .synced : .none) }
             try peer.publish("$not/allowed", "x", level: .none)
-            try peer.ping()
             try peer.closeSending()
             _ = try peer.rest()
             #expect(store.head == 9)
@@ -106,6 +105,28 @@ struct AnswerTests {
             store.open()
             #expect(try peer.rest() == ["published 1 1@1", "goodbye"])
         }
+    }
+
+    @Test("come also to what is published, or opened, after a failed commit: refusals")
+    func afterAFailedCommit() async throws {
+        let store = MemoryStore()
+        store.setFaults { $0.failure = ApusError(.commitUnknown, "the disk is gone", isFatal: true) }
+        do {
+            try await withBroker(store) { broker in
+                let peers = try (0..<3).map { _ in try broker.peer() }
+                try peers[0].publish("a", "x")
+                #expect(try peers[0].code() == .commitUnknown)
+                let running = broker.broker
+                _ = try? block { try await running.writerEnded() }
+                for _ in 1...3 { try peers[1].publish("a", "x") }
+                #expect(try peers[1].rest().allSatisfy { $0 == "error commit-unknown" })
+                try peers[2].send(json: #"{"kind":"hello","version":1,"publisher":"p"}"#)
+                #expect(try peers[2].rest() == ["error commit-unknown"])
+            }
+        } catch let error as ApusError {
+            #expect(error.code == .commitUnknown)
+        }
+        #expect(store.head == 0)
     }
 
     @Test("of a failed commit are refusals, and nothing is acknowledged")

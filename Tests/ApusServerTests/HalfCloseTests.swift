@@ -6,14 +6,15 @@ import Testing
 
 @Suite("A peer that shuts its sending side down")
 struct HalfCloseTests {
-    @Test("gets its answers, then goodbye, then the end", arguments: [Way.json, .compact])
-    func getsItsAnswers(way: Way) async throws {
-        try await withBroker { broker in
+    @Test("gets its answers, then goodbye, then the end", arguments: [Way.json, .compact], [false, true])
+    func getsItsAnswers(way: Way, isTLS: Bool) async throws {
+        try await withBroker(configuration: isTLS ? .tls : .with { _ in }) { broker in
             let peer = try broker.peer(way)
             for _ in 1...3 { try peer.publish("a", "x") }
             try peer.closeSending()
             try peer.published(through: 3)
             #expect(try peer.rest() == ["goodbye"])
+            #expect(peer.hasFarewell == isTLS, "the end is said with TLS, too")
         }
     }
 
@@ -26,9 +27,11 @@ struct HalfCloseTests {
         }
     }
 
-    @Test("keeps its subscriptions, and is pinged because it cannot ping")
-    func keepsSubscriptions() async throws {
-        try await withBroker(limits: .with { $0.keepAliveSeconds = 1 }) { broker in
+    @Test("keeps its subscriptions, and is pinged because it cannot ping", arguments: [false, true])
+    func keepsSubscriptions(isTLS: Bool) async throws {
+        try await withBroker(
+            limits: .with { $0.keepAliveSeconds = 1 }, configuration: isTLS ? .tls : .with { _ in }
+        ) { broker in
             let peer = try broker.peer()
             try peer.subscribe("a")
             try peer.subscribed()
@@ -55,10 +58,14 @@ struct HalfCloseTests {
         }
     }
 
-    @Test("while the broker is not reading from it still has all its publishes recorded and answered")
-    func isReadToItsEnd() async throws {
+    @Test(
+        "while the broker is not reading from it still has all its publishes recorded and answered",
+        arguments: [false, true])
+    func isReadToItsEnd(isTLS: Bool) async throws {
         let store = GatedStore()
-        try await withBroker(store, limits: .with { $0.publishWindowBytes = 1_024 }) { broker in
+        try await withBroker(
+            store, limits: .with { $0.publishWindowBytes = 1_024 }, configuration: isTLS ? .tls : .with { _ in }
+        ) { broker in
             let peer = try broker.peer(.compact)
             // More than one read turn takes, so that the window is full with frames still unread.
             let count: UInt64 = 60
@@ -91,10 +98,10 @@ struct HalfCloseTests {
         }
     }
 
-    @Test("and reads slowly gets everything that is owed to it")
-    func readsSlowly() async throws {
+    @Test("and reads slowly gets everything that is owed to it", arguments: [false, true])
+    func readsSlowly(isTLS: Bool) async throws {
         let store = MemoryStore()
-        try await withBroker(store) { broker in
+        try await withBroker(store, configuration: isTLS ? .tls : .with { _ in }) { broker in
             let publisher = try broker.peer()
             for _ in 1...200 { try publisher.publish("a", String(repeating: "x", count: 50_000)) }
             try publisher.published(through: 200)
@@ -109,9 +116,9 @@ struct HalfCloseTests {
         }
     }
 
-    @Test("inside a frame is told so")
-    func insideAFrame() async throws {
-        try await withBroker { broker in
+    @Test("inside a frame is told so", arguments: [false, true])
+    func insideAFrame(isTLS: Bool) async throws {
+        try await withBroker(configuration: isTLS ? .tls : .with { _ in }) { broker in
             let peer = try broker.peer()
             try peer.publish("a", "x")
             try peer.send(ScriptedPeer.publish("a", "cut off", id: 2, way: .json).dropLast(1))

@@ -112,7 +112,8 @@ struct LimitTests {
     @Test("has a test by its name for every limit of the broker core and the edge")
     func names() {
         let here: Set = [
-            "max-connections", "max-header-bytes", "max-message-bytes", "receive-bytes", "frame-timeout", "keep-alive",
+            "max-connections", "max-connections-per-address", "connect-rate", "loopback-reserve", "hello-time",
+            "idle-time", "max-header-bytes", "max-message-bytes", "receive-bytes", "frame-timeout", "keep-alive",
             "peer-timeout", "publish-window-bytes", "uncommitted-bytes", "new-names-per-second", "max-answers",
             "max-headers", "batch-bytes", "batch-rows", "tail-bytes", "outbox-bytes", "page-bytes", "pages-bytes",
             "max-subscriptions", "max-filters", "max-filter-levels", "max-queries", "replies-bytes", "drain-time",

@@ -13,7 +13,7 @@ struct ListeningTests {
     }()
 
     private func on(_ addresses: (String, Int)...) -> Broker.Configuration {
-        .with { $0.listen = addresses.map { ListenAddress(host: $0.0, port: $0.1) } }
+        .with { $0.listeners = addresses.map { ListenerConfiguration(ListenAddress(host: $0.0, port: $0.1)) } }
     }
 
     @Test("works on IPv4 and IPv6 at once", .enabled(if: hasIPv6))
@@ -21,7 +21,7 @@ struct ListeningTests {
         try await withBroker(configuration: on(("127.0.0.1", 0), ("::1", 0))) { broker in
             #expect(broker.addresses.count == 2)
             for address in broker.addresses { try ScriptedPeer(address).ping() }
-            #expect(broker.addresses[1].apusURL == "apus://[::1]:\(broker.addresses[1].port ?? 0)")
+            #expect(broker.addresses[1].apusURL(isTLS: false) == "apus://[::1]:\(broker.addresses[1].port ?? 0)")
         }
     }
 
@@ -38,7 +38,7 @@ struct ListeningTests {
 
     private func listener(_ addresses: (String, Int)...) throws -> Broker {
         let configuration = Broker.Configuration.with {
-            $0.listen = addresses.map { ListenAddress(host: $0.0, port: $0.1) }
+            $0.listeners = addresses.map { ListenerConfiguration(ListenAddress(host: $0.0, port: $0.1)) }
         }
         return try Broker(store: MemoryStore(), configuration: configuration)
     }
@@ -80,8 +80,7 @@ struct ListeningTests {
         }
         try await withBroker(
             configuration: .with {
-                $0.listen = [ListenAddress(host: host, port: 0)]
-                $0.allowsAnonymous = true
+                $0.listeners = [ListenerConfiguration(ListenAddress(host: host, port: 0), allowsAnonymous: true)]
             }
         ) { broker in
             let port = broker.addresses[0].port ?? 0

@@ -29,6 +29,45 @@ struct PublisherTests {
         }
     }
 
+    @Test("that lost its connection before it read a lasting refusal hears of it when it sends again")
+    func hearsOfRefusals() async throws {
+        let log = try TemporaryLog()
+        func publish(_ peer: ScriptedPeer) throws {
+            for (index, topic) in ["a", "$x", "$x", "b", "a", "$x", "a"].enumerated() {
+                try peer.send(ScriptedPeer.publish(topic, "x", id: UInt64(index + 1), way: .json))
+            }
+        }
+        for round in 0..<2 {
+            try await withBroker(try log.open(topicsMax: 1)) { broker in
+                let first = try broker.peer()
+                _ = try first.hello { $0.publisher = "p" }
+                try publish(first)
+                // It reads none of the answers.
+                try broker.waitForStatus("head") { $0 >= 3 }
+                try first.reset()
+
+                let second = try broker.peer()
+                #expect(try second.hello { $0.publisher = "p" }.lastID == 7)
+                try publish(second)
+                var refused: [UInt64: ApusError.Code] = [:]
+                var known: UInt64 = 0
+                while known < 3 {
+                    switch try second.nextOwed("an answer") {
+                    case .published(let run):
+                        #expect(run.isDuplicate)
+                        known += run.count
+                    case .error(let reply):
+                        for offset in 0..<reply.count { refused[(reply.id ?? 0) - offset] = reply.error.code }
+                    case let frame: throw ScriptedPeer.Unexpected(frame, instead: "an answer")
+                    }
+                }
+                #expect(
+                    refused == [2: .notAllowed, 3: .notAllowed, 4: .tooMany, 6: .notAllowed], "round \(round)")
+                try broker.waitForStatus("head") { $0 == 3 }
+            }
+        }
+    }
+
     @Test("without a name ids are not deduplicated")
     func anonymous() async throws {
         try await withBroker { broker in

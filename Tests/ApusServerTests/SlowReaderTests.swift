@@ -11,15 +11,17 @@ import Testing
 struct SlowReaderTests {
     private static func payload(_ index: Int) -> String { "\(index) " + String(repeating: "x", count: 1_000) }
 
-    @Test("gets every byte in its order, and nobody else waits for it", arguments: [Way.json, .compact])
-    func getsEverything(way: Way) async throws {
+    @Test(
+        "gets every byte in its order, and nobody else waits for it, with TLS or without",
+        arguments: [Way.json, .compact], [false, true])
+    func getsEverything(way: Way, isTLS: Bool) async throws {
         let store = MemoryStore()
         try await withBroker(
             store,
             limits: .with {
                 $0.outboxBytesMax = 65_536
                 $0.tailBytesMax = 262_144
-            }
+            }, configuration: isTLS ? .tls : .with { _ in }
         ) { broker in
             let count = 8_000
             let (slow, fast) = (try broker.peer(way, receiveBytes: 2_048), try broker.peer(way))
@@ -46,15 +48,17 @@ struct SlowReaderTests {
         }
     }
 
-    @Test("outbox-bytes, tail-bytes: twenty that do not read at all cost next to no memory", .timeLimit(.minutes(2)))
-    func costsNoMemory() async throws {
+    @Test(
+        "outbox-bytes, tail-bytes: twenty that do not read at all cost next to no memory, with TLS or without",
+        .timeLimit(.minutes(2)), arguments: [false, true])
+    func costsNoMemory(isTLS: Bool) async throws {
         let log = try TemporaryLog()
         try await withBroker(
             try log.open(),
             limits: .with {
                 $0.outboxBytesMax = 65_536
                 $0.tailBytesMax = 1 << 20
-            }
+            }, configuration: isTLS ? .tls : .with { _ in }
         ) { broker in
             let stalled = try (0..<20).map { _ in try broker.peer(receiveBytes: 2_048) }
             for peer in stalled {

@@ -30,6 +30,21 @@ struct StopTests {
         }
     }
 
+    @Test("twice, or from two sides at once, is the same end")
+    func twice() async throws {
+        try await withBroker(isStoppedByBody: true) { broker in
+            let peer = try broker.peer()
+            try peer.publish("a", "x")
+            let running = broker.broker
+            let both = [begin { try await running.stop() }, begin { try await running.stop() }]
+            #expect(try peer.rest() == ["published 1 1@1", "goodbye"])
+            peer.close()
+            for stopped in both { try stopped() }
+            try block { try await running.stop() }
+            try block { await running.abandon() }
+        }
+    }
+
     @Test("while a publisher's name is being opened takes a refusal of it that comes later", arguments: [true, false])
     func whileOpening(isRefused: Bool) async throws {
         let store = GatedStore()

@@ -14,11 +14,20 @@ import Testing
 struct TestBroker {
     let broker: Broker
     let addresses: [SocketAddress]
+    /// Whether its first address speaks TLS: then peers do, too.
+    let isTLS: Bool
+
+    init(_ broker: Broker, _ bound: [BoundAddress]) {
+        self.broker = broker
+        addresses = bound.map(\.address)
+        isTLS = bound.first?.isTLS ?? false
+    }
 
     func peer(
         _ way: Way = .json, receiveBytes: Int32? = nil, sendBytes: Int32? = nil
     ) throws -> ScriptedPeer {
-        try ScriptedPeer(addresses[0], way: way, receiveBytes: receiveBytes, sendBytes: sendBytes)
+        try ScriptedPeer(
+            addresses[0], way: way, receiveBytes: receiveBytes, sendBytes: sendBytes, tls: isTLS ? TLSPipe() : nil)
     }
 
     /// What `status` answers.
@@ -56,7 +65,7 @@ func withBroker(
     try await onOwnThread {
         let broker = try Broker(store: store, configuration: final)
         let outcome = Result {
-            try body(TestBroker(broker: broker, addresses: try block { try await broker.listen() }))
+            try body(TestBroker(broker, try block { try await broker.listen() }))
         }
         let stopped = Result { if !isStoppedByBody { try block { try await broker.stop() } } }
         try outcome.get()
@@ -73,11 +82,28 @@ extension Limits {
     }
 }
 
+extension ListenerConfiguration {
+    /// On a free port of this machine, with the certificate of that name.
+    static func tls(
+        _ certificate: String = "server", clientCA: String? = nil,
+        _ clientCertificates: TLSConfigurationFiles.ClientCertificates = .none
+    ) -> ListenerConfiguration {
+        ListenerConfiguration(
+            ListenAddress(host: "127.0.0.1", port: 0),
+            tls: TLSConfigurationFiles(
+                certificate: TestCertificates.path("\(certificate).pem"),
+                key: TestCertificates.path("\(certificate).key"),
+                clientCA: clientCA.map(TestCertificates.path), clientCertificates: clientCertificates))
+    }
+}
+
 extension Broker.Configuration {
+    static let tls = Broker.Configuration.with { $0.listeners = [.tls()] }
+
     /// A free port of this machine, one event loop, no log.
     static func with(_ change: (inout Broker.Configuration) -> Void) -> Broker.Configuration {
         var configuration = Broker.Configuration()
-        configuration.listen = [ListenAddress(host: "127.0.0.1", port: 0)]
+        configuration.listeners = [ListenerConfiguration(ListenAddress(host: "127.0.0.1", port: 0))]
         configuration.eventLoops = 1
         configuration.logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         change(&configuration)
@@ -144,8 +170,10 @@ final class TemporaryLog {
 
     deinit { try? FileManager.default.removeItem(at: folder) }
 
-    func open() throws -> Store {
-        try Store.open(path: path, limits: .defaults, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    func open(topicsMax: Int = Limits.defaults.topicsMax) throws -> Store {
+        let limits = Limits.with { $0.topicsMax = topicsMax }
+        return try Store.open(
+            path: path, limits: limits, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 }
 

@@ -101,8 +101,56 @@ struct PublisherTests {
         #expect(answers[2] == .published(PublishedRun(lastID: 3, count: 1, lastSeq: 2, level: .synced)))
         let again = try log.store.openPublisher("p")
         #expect(again.lastID == 4)
-        let repeated = try log.store.publish([Draft("b", id: 2)], publisher: again.handle)
-        #expect(repeated.runs.map(\.isDuplicate) == [true])
+        let repeated = try log.store.publish((1...4).map { Draft("b", id: $0) }, publisher: again.handle)
+        #expect(repeated.runs.map(\.isDuplicate) == [true, true])
+        #expect(repeated.refusals.map(\.code) == [.tooMany, .tooMany], "what was refused is not said to be recorded")
+    }
+
+    @Test("What its connection refused is refused again, also after a restart and after a kill")
+    func refusedByItsConnection() throws {
+        let log = try TestLog()
+        let handle = try log.store.openPublisher("p").handle
+        guard case .publish(var item) = try submission([Draft(id: 3), Draft(id: 6)], publisher: handle) else { return }
+        for id in [UInt64(1), 2, 4] { item.refused.add(id, .notAllowed) }
+        item.refused.add(5, .invalidEncoding)
+        _ = try log.store.append([.publish(item)])
+        func check(_ store: Store) throws {
+            let (handle, lastID) = try store.openPublisher("p")
+            #expect(lastID == 6)
+            let outcome = try store.publish((1...7).map { Draft(id: $0) }, publisher: handle)
+            guard case .publish(let answers) = outcome.answers[0] else { throw Unexpected(outcome.answers) }
+            let texts = answers.map { answer in
+                switch answer {
+                case .published(let run): "\(run.isDuplicate ? "known" : "new") \(run.lastID ?? 0)"
+                case .refused(let id, let error): "\(error.code.rawValue) \(id ?? 0)"
+                }
+            }
+            #expect(
+                texts == [
+                    "not-allowed 1", "not-allowed 2", "known 3", "not-allowed 4", "invalid-encoding 5", "known 6",
+                    "new 7",
+                ])
+        }
+        let killed = try TestLog.open(try log.copyAsKilled())
+        try check(killed)
+        try killed.close()
+        try log.reopen()
+        try check(log.store)
+    }
+
+    @Test("A refusal that is not committed uses nothing up")
+    func refusalsRollBack() throws {
+        let log = try TestLog()
+        let handle = try log.store.openPublisher("p").handle
+        guard case .publish(var item) = try submission([Draft(id: 2)], publisher: handle) else { return }
+        item.refused.add(1, .notAllowed)
+        log.disk.fail(.write, .wal, .init(code: Code.full))
+        #expect(try log.store.append([.publish(item)]).refusals.map(\.code) == [.storageFull])
+        log.disk.heal()
+        let again = try log.store.openPublisher("p")
+        #expect(again.lastID == 0)
+        #expect(
+            try log.store.publish([Draft(id: 1)], publisher: again.handle).runs.map(\.isDuplicate) == [false])
     }
 
     @Test("Messages without an id are recorded each time, those of level none are in no run")

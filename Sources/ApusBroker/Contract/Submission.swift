@@ -62,6 +62,8 @@ package struct Submission: Sendable {
     /// Distinct.
     package var encodings: [Encoding] = []
     package var messages: [PendingMessage] = []
+    /// Of a named publisher: ids before the last message's that went no further than the connection.
+    package var refused = RefusedIDs()
     package var arena: ByteBuffer
     /// What the texts of its topics cost.
     package var nameBytes = 0

@@ -9,6 +9,10 @@ package import NIOCore
 /// A connection, as its event loop's hub knows it.
 package protocol HubConnection: AnyObject {
     func answered(_ answer: ItemAnswer, bytes: Int)
+    /// The intake is full, and it has something in it: it is not to be read until ``resumeReading()``.
+    ///
+    /// - Returns: false where it is not being read anyway.
+    func stopReading() -> Bool
     /// It was paused because the intake was full.
     func resumeReading()
     /// The turn ends: one flush.
@@ -28,8 +32,8 @@ package final class Hub {
 
     private var connections: [UInt64: any HubConnection] = [:]
     private var nextConnection: UInt64 = 1
-    /// Publishers that wait for room in the intake, in the order in which they began to wait.
-    private var paused: [any HubConnection] = []
+    /// Who of them publishes, and who of those has to wait.
+    package let publishers: PausedPublishers
 
     private var router: Router
     private var tail: Tail
@@ -56,7 +60,7 @@ package final class Hub {
 
     package init(
         index: Int, loop: any EventLoop, limits: Limits, announcer: Announcer, readers: PageReader,
-        cursors: ManagedAtomic<Int>, clock: @escaping @Sendable () -> Microseconds
+        cursors: ManagedAtomic<Int>, publishers: PausedPublishers, clock: @escaping @Sendable () -> Microseconds
     ) {
         self.index = index
         self.loop = loop
@@ -64,6 +68,7 @@ package final class Hub {
         self.announcer = announcer
         self.readers = readers
         self.cursors = cursors
+        self.publishers = publishers
         self.clock = clock
         router = Router(cacheMax: limits.nameCacheEntries)
         tail = Tail(bytesMax: limits.tailBytesMax, head: 0)
@@ -82,12 +87,9 @@ package final class Hub {
     }
 
     package func remove(_ id: ConnectionID) {
-        guard let connection = connections.removeValue(forKey: id.number) else { return }
-        paused.removeAll { $0 === connection }
+        connections[id.number] = nil
+        publishers.remove(id)
     }
-
-    /// Has `connection.resumeReading()` called once there is room in the intake.
-    package func pause(_ connection: any HubConnection) { paused.append(connection) }
 
     // MARK: Announcements
 
@@ -101,11 +103,7 @@ package final class Hub {
         // Answers leave before messages: a publisher's round trip does not wait for the fan-out.
         for connection in touched { connection.flush() }
         if let batch = announcement.batch { receive(batch) }
-        if announcement.hasRoom {
-            let waiting = paused
-            paused = []
-            for connection in waiting { connection.resumeReading() }
-        }
+        if announcement.hasRoom { publishers.roomAnnounced() }
     }
 
     private func receive(_ batch: MessageBatch) {

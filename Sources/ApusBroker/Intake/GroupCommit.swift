@@ -66,7 +66,7 @@ package struct GroupCommit: Sendable {
 
     /// After a fault nothing is committed any more, but everybody who waits for an answer gets one.
     private func refuseAll(_ error: ApusError) -> ApusError {
-        intake.close()
+        intake.fail(error)
         while case .batch(let batch) = intake.take(timeoutMicroseconds: 0) { refuse(batch, error) }
         return error
     }

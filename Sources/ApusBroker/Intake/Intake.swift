@@ -2,12 +2,13 @@
 // and connection. Out: batches. Bounded by `uncommitted-bytes`: beyond it publishing connections are not read.
 
 package import ApusModel
+internal import Atomics
 internal import DequeModule
 internal import NIOConcurrencyHelpers
 
 /// The bounded queue in front of the log.
 ///
-/// Adding never fails and never blocks: who adds is told whether it may go on reading, and is woken when there is room.
+/// Adding never blocks: who adds is told whether it may go on reading, and asks for room when it may not.
 package final class Intake: Sendable {
     /// What the writer thread took, and what it costs until it is committed.
     package struct Batch: Sendable {
@@ -24,38 +25,80 @@ package final class Intake: Sendable {
         case end
     }
 
+    /// What became of an item that was brought.
+    package enum Added: Sendable {
+        /// It is in the queue, and there is room for more.
+        case hasRoom
+        /// It is in the queue, and publishers stop reading.
+        case isFull
+        /// The log has failed: nothing is recorded any more, and this is why.
+        case refused(ApusError)
+    }
+
     private struct State {
         var queue: Deque<(item: IntakeItem, bytes: Int, rows: Int)> = []
         /// Of what is queued and of what is being committed.
         var uncommittedBytes = 0
         var isClosed = false
+        /// Why nothing is taken any more.
+        var failure: ApusError?
         /// Event loops on which connections wait for room.
         var waitingHubs: Set<Int> = []
     }
 
     private let bytesMax: Int
+    private let hubs: Int
+    /// The state's, for who only wants to know whether there is room.
+    private let uncommitted = ManagedAtomic(0)
     private let batchBytesMax: Int
     private let batchRowsMax: Int
     /// True while there is something for the writer thread to do. Protects `state`.
     private let hasWork = ConditionLock<Bool>(value: false)
     nonisolated(unsafe) private var state = State()
 
-    package init(limits: Limits) {
+    /// - Parameter hubs: event loops, which share what room there is.
+    package init(limits: Limits, hubs: Int = 1) {
+        self.hubs = hubs
         bytesMax = limits.uncommittedBytesMax
         batchBytesMax = limits.batchBytesMax
         batchRowsMax = limits.batchRowsMax
     }
 
-    /// - Returns: false where the limit is reached: the connection stops reading; its hub is named by
-    ///   ``committed(bytes:)`` once there is room again. What was added is in the queue all the same.
-    package func add(_ item: IntakeItem, bytes: Int, rows: Int, hub: Int) -> Bool {
+    /// - Returns: where the limit is reached, that connections which publish stop reading: see ``room(orTell:)``.
+    package func add(_ item: IntakeItem, bytes: Int, rows: Int) -> Added {
         hasWork.lock()
+        if let failure = state.failure {
+            hasWork.unlock()
+            return .refused(failure)
+        }
         state.queue.append((item, bytes, rows))
-        state.uncommittedBytes += bytes
+        count(bytes)
         let hasRoom = state.uncommittedBytes < bytesMax
-        if !hasRoom { state.waitingHubs.insert(hub) }
         hasWork.unlock(withValue: true)
-        return hasRoom
+        return hasRoom ? .hasRoom : .isFull
+    }
+
+    /// Whether the limit is reached. Without a lock: it may have changed when the answer is there.
+    package var isFull: Bool { uncommitted.load(ordering: .relaxed) >= bytesMax }
+
+    /// How many bytes of room a hub may have filled now.
+    ///
+    /// - Returns: its share; 0 where there is no room: then ``committed(bytes:)`` names the hub once there is.
+    func room(orTell hub: Int) -> Int {
+        hasWork.lock()
+        defer { hasWork.unlock() }
+        let room = bytesMax - state.uncommittedBytes
+        guard room > 0 else {
+            state.waitingHubs.insert(hub)
+            return 0
+        }
+        return max(1, room / hubs)
+    }
+
+    /// Called with the lock held.
+    private func count(_ bytes: Int) {
+        state.uncommittedBytes += bytes
+        uncommitted.store(state.uncommittedBytes, ordering: .relaxed)
     }
 
     /// Waits for work; takes everything that has queued up, as far as it fits into one batch.
@@ -90,7 +133,7 @@ package final class Intake: Sendable {
     package func committed(bytes: Int) -> Set<Int> {
         hasWork.lock()
         defer { hasWork.unlock() }
-        state.uncommittedBytes -= bytes
+        count(-bytes)
         // A quarter of room before anybody is woken, so that connections do not stop and go with every commit.
         guard !state.waitingHubs.isEmpty, state.uncommittedBytes <= bytesMax / 4 * 3 else { return [] }
         defer { state.waitingHubs = [] }
@@ -104,13 +147,13 @@ package final class Intake: Sendable {
         hasWork.unlock(withValue: true)
     }
 
-    package var uncommittedBytes: Int { hasWork.withLock { state.uncommittedBytes } }
-}
-
-extension ConditionLock {
-    fileprivate func withLock<Value>(_ body: () -> Value) -> Value {
-        lock()
-        defer { unlock() }
-        return body()
+    /// The log has failed: what is queued can still be taken, what comes is refused with `error`.
+    package func fail(_ error: ApusError) {
+        hasWork.lock()
+        state.isClosed = true
+        state.failure = error
+        hasWork.unlock(withValue: true)
     }
+
+    package var uncommittedBytes: Int { uncommitted.load(ordering: .relaxed) }
 }

@@ -31,13 +31,15 @@ public final class ApusClient: Sendable {
 
     private init(_ configuration: ClientConfiguration) throws(ApusError) {
         let settings = try ClientSession.Settings(configuration)
+        let tls = try ClientTLS(configuration.endpoint, configuration.tls)
         let mailbox = Mailbox(eventLoop: MultiThreadedEventLoopGroup.singleton.next())
         let shared = SharedState()
         self.mailbox = mailbox
         self.shared = shared
         receiveBytesMax = settings.receiveBytesMax
         mailbox.eventLoop.execute {
-            mailbox.core.value = ClientCore(settings: settings, configuration, shared: shared, mailbox: mailbox)
+            mailbox.core.value = ClientCore(
+                settings: settings, configuration, tls: tls, shared: shared, mailbox: mailbox)
         }
     }
 
@@ -45,8 +47,8 @@ public final class ApusClient: Sendable {
 
     /// Connects, and returns when the broker has greeted.
     ///
-    /// - Throws: `unavailable`, saying which addresses were tried and what came of each; `not-allowed` and others as the
-    ///   broker says; `usage` where the configuration cannot be.
+    /// - Throws: `unavailable`, saying which addresses were tried and what came of each; `tls-failed`, saying whose
+    ///   certificate is not accepted, and why; `not-allowed` and others as the broker says; `usage` where the configuration cannot be.
     public static func connect(_ configuration: ClientConfiguration) async throws(ApusError) -> ApusClient {
         let client = try ApusClient(configuration)
         try await client.call {

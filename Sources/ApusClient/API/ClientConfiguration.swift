@@ -4,6 +4,8 @@ public import Logging
 /// How a client behaves. All bounds have defaults that suit a program on the same or a nearby machine.
 public struct ClientConfiguration: Sendable {
     public var endpoint: Endpoint
+    /// Whom to trust, and who this client is, where the endpoint asks for TLS.
+    public var tls = TLSFiles()
     /// Names this client in the broker's logs. Default: made up by the broker.
     public var clientID: String?
     /// Who logs in; nil for what the endpoint says.

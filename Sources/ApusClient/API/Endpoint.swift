@@ -2,11 +2,13 @@
 
 /// Where a broker listens, and who asks.
 ///
-/// `apus://[user[:password]@]host[:port]`, `apus+unix:///path`, or without a scheme `host`, `host:port`, `[::1]:2787`,
+/// `apus://[user[:password]@]host[:port]`, `apuss://…` for TLS, `apus+unix:///path`, or without a scheme `host`, `host:port`, `[::1]:2787`,
 /// `[fe80::1%eth0]:2787`. In user and password, `%40` and the like stand for bytes that would otherwise separate.
 public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// The port of the native protocol where none is named.
     public static let defaultPort = 2787
+    /// The same with TLS.
+    public static let defaultTLSPort = 2789
     /// `apus://127.0.0.1:2787`.
     public static let local = Endpoint(place: .tcp(host: "127.0.0.1", port: Endpoint.defaultPort))
 
@@ -16,11 +18,14 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     }
 
     package let place: Place
+    /// Whether the connection is encrypted, and the broker has to show a certificate for the host.
+    public let isTLS: Bool
     public let user: String?
     package let password: Secret?
 
-    package init(place: Place, user: String? = nil, password: Secret? = nil) {
+    package init(place: Place, isTLS: Bool = false, user: String? = nil, password: Secret? = nil) {
         self.place = place
+        self.isTLS = isTLS
         self.user = user
         self.password = password
     }
@@ -40,27 +45,27 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         let who = user.map { "\(Endpoint.percentEncoded($0))@" } ?? ""
         switch place {
         case .tcp(let host, let port):
-            return "apus://\(who)\(host.contains(":") ? "[\(host)]" : host):\(port)"
+            return "\(isTLS ? "apuss" : "apus")://\(who)\(host.contains(":") ? "[\(host)]" : host):\(port)"
         case .unix(let path): return "apus+unix://\(who)\(path)"
         }
     }
 
-    /// - Throws: `usage`, saying what is wrong with the text; `not-supported` for `apuss://`.
+    /// - Throws: `usage`, saying what is wrong with the text.
     public init(_ text: String) throws(ApusError) {
         guard !text.isEmpty else { throw Endpoint.fault("the server's address is empty") }
         guard let schemeEnd = Endpoint.range(of: "://", in: text) else {
-            try self.init(authority: text[...])
+            try self.init(authority: text[...], isTLS: false)
             return
         }
         let scheme = text[..<schemeEnd.lowerBound].lowercased()
         let rest = text[schemeEnd.upperBound...]
         switch scheme {
-        case "apus":
+        case "apus", "apuss":
             let authority = rest.prefix { $0 != "/" }
             guard rest.dropFirst(authority.count).drop(while: { $0 == "/" }).isEmpty else {
-                throw Endpoint.fault("nothing may follow host and port in an apus:// address")
+                throw Endpoint.fault("nothing may follow host and port in an \(scheme):// address")
             }
-            try self.init(authority: authority)
+            try self.init(authority: authority, isTLS: scheme == "apuss")
         case "apus+unix":
             let authority = rest.prefix { $0 != "/" }
             let (user, password, host) = try Endpoint.credentials(authority)
@@ -74,17 +79,13 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
                 throw Endpoint.fault("the unix socket's path has \(path.utf8.count) bytes, the system allows 107")
             }
             self.init(place: .unix(path: path), user: user, password: password)
-        case "apuss":
-            throw ApusError(
-                .notSupported, "TLS (apuss://) is not supported yet",
-                hint: "Use apus:// on a network you trust, or a tunnel.")
         default:
             throw Endpoint.fault(
-                "the scheme \"\(scheme.prefix(40))\" is unknown", hint: "It is apus:// or apus+unix://.")
+                "the scheme \"\(scheme.prefix(40))\" is unknown", hint: "It is apus://, apuss:// or apus+unix://.")
         }
     }
 
-    private init(authority: Substring) throws(ApusError) {
+    private init(authority: Substring, isTLS: Bool) throws(ApusError) {
         let (user, password, hostPort) = try Endpoint.credentials(authority)
         var host = hostPort
         var portText: Substring?
@@ -107,7 +108,7 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         guard !host.contains(where: { $0.isWhitespace || $0 == "/" }) else {
             throw Endpoint.fault("the host contains a space or a slash")
         }
-        var port = Endpoint.defaultPort
+        var port = isTLS ? Endpoint.defaultTLSPort : Endpoint.defaultPort
         if let portText {
             guard portText.allSatisfy({ $0.isASCII && $0.isNumber }), let number = Int(portText),
                 (1...65_535).contains(number)
@@ -119,7 +120,9 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
             let text = String(host)
             return text[..<range.lowerBound] + "%" + text[range.upperBound...]
         }
-        self.init(place: .tcp(host: name.map(String.init) ?? String(host), port: port), user: user, password: password)
+        self.init(
+            place: .tcp(host: name.map(String.init) ?? String(host), port: port), isTLS: isTLS, user: user,
+            password: password)
     }
 
     /// What stands before the last `@`, and what after.

@@ -13,6 +13,7 @@ final class ClientCore {
 
     private var session: ClientSession
     private let endpoint: Endpoint
+    private let tls: ClientTLS?
     private let logger: Logger
     private let shared: SharedState
     private unowned let mailbox: Mailbox
@@ -46,10 +47,12 @@ final class ClientCore {
     private var current: Stream<Subscription.SubscriptionEvent>?
 
     init(
-        settings: ClientSession.Settings, _ configuration: ClientConfiguration, shared: SharedState, mailbox: Mailbox
+        settings: ClientSession.Settings, _ configuration: ClientConfiguration, tls: ClientTLS?, shared: SharedState,
+        mailbox: Mailbox
     ) {
         session = ClientSession(settings: settings)
         endpoint = configuration.endpoint
+        self.tls = tls
         logger = configuration.logger
         onSendProgress = configuration.onSendProgress
         self.shared = shared
@@ -104,7 +107,7 @@ final class ClientCore {
         let attempt = attempt
         let mailbox = mailbox
         let future = Dialer.dial(
-            endpoint, on: mailbox.eventLoop, timeout: session.settings.connectTimeout
+            endpoint, tls, on: mailbox.eventLoop, timeout: session.settings.connectTimeout
         ) { channel in
             try channel.pipeline.syncOperations.addHandler(ConnectionHandler())
         }

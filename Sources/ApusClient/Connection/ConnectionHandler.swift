@@ -27,6 +27,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// Not reading: the connection has not been chosen yet, or the application has enough.
     private var isHeld = true
     private var isReadWanted = false
+    /// Nothing has come yet.
+    private var isFirst = true
 
     // MARK: What the core does with it
 
@@ -94,7 +96,13 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard core != nil else { return }
-        reader.append(unwrapInboundIn(data))
+        let bytes = unwrapInboundIn(data)
+        if isFirst, Dialer.isTLSAlert(bytes) {
+            error = Dialer.speaksTLS
+            return close()
+        }
+        isFirst = false
+        reader.append(bytes)
         do throws(ApusError) {
             // The core lets go of this handler when a frame ends the connection.
             while let core {

@@ -1,6 +1,8 @@
 internal import ApusModel
+internal import ApusTLS
 internal import NIOCore
 internal import NIOPosix
+internal import NIOSSL
 
 #if canImport(Glibc)
     internal import Glibc
@@ -15,8 +17,22 @@ enum Dialer {
     /// Bytes in the channel beyond which it is not written to, and below which it is again.
     private static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 64 << 10, high: 256 << 10)
 
-    /// - Parameter setUp: makes the channel's handler; runs on the event loop.
+    /// - Parameters:
+    ///   - tls: nil for a plain connection.
+    ///   - timeout: for a connection, and for the handshake on it.
+    ///   - setUp: makes the channel's handler; runs on the event loop.
     static func dial(
+        _ endpoint: Endpoint, _ tls: ClientTLS?, on eventLoop: any EventLoop, timeout: TimeAmount,
+        setUp: @escaping @Sendable (any Channel) throws -> Void
+    ) -> EventLoopFuture<any Channel> {
+        let deadline = NIODeadline.now() + timeout
+        let connected = connect(endpoint, on: eventLoop, timeout: timeout, setUp: setUp)
+        guard let tls else { return connected }
+        // One handshake, over the connection that was chosen.
+        return connected.flatMap { tls.handshake($0, until: deadline) }
+    }
+
+    private static func connect(
         _ endpoint: Endpoint, on eventLoop: any EventLoop, timeout: TimeAmount,
         setUp: @escaping @Sendable (any Channel) throws -> Void
     ) -> EventLoopFuture<any Channel> {
@@ -72,10 +88,17 @@ enum Dialer {
         return ApusError(.unavailable, tried, hint: hint)
     }
 
+    /// What a port that speaks TLS answers to a frame: type 21, version 3.x.
+    static func isTLSAlert(_ bytes: ByteBuffer) -> Bool { bytes.readableBytesView.prefix(2).elementsEqual([21, 3]) }
+
+    static let speaksTLS = ApusError(
+        .unavailable, "the broker's port speaks TLS", hint: "Connect with apuss:// instead of apus://.")
+
     /// Why an open connection ended.
     static func lost(_ error: (any Error)?) -> ApusError {
         if let error = error as? ApusError { return error }
         guard let error else { return ApusError(.connectionLost, "the broker closed the connection") }
+        if let refused = TLSFailure.refusal(error) { return refused }
         return ApusError(.connectionLost, "the connection to the broker broke: \(reason(error))")
     }
 
@@ -88,7 +111,8 @@ enum Dialer {
         switch error {
         case let error as IOError: return String(cString: strerror(error.errnoCode)).lowercased()
         case ChannelError.connectTimeout(let time): return "no answer within \(time.nanoseconds / 1_000_000) ms"
-        default: return "\(error)"
+        case NIOSSLError.uncleanShutdown: return "it ended without a farewell of TLS"
+        default: return TLSReason.text(error)
         }
     }
 

@@ -188,6 +188,8 @@ struct ClientSession {
 
     func isConnectionToTry(after error: ApusError) -> Bool {
         guard !ClientSession.isFinal(error) else { return false }
+        // A certificate that is not accepted at first never was; later it may be on its way of being renewed.
+        if log == nil, error.code == .tlsFailed { return false }
         return log == nil ? settings.waitsForBroker : settings.reconnects
     }
 
@@ -246,7 +248,7 @@ struct ClientSession {
                     hint: "Give each client a publisher name of its own."), now)
             return false
         }
-        window.resolveDuplicates(through: lastID)
+        // What was not answered goes again, also up to `last-id`: it may have been refused, and only the broker knows.
         return true
     }
 

@@ -352,22 +352,6 @@ struct PublishWindow {
         writeCursor = base
     }
 
-    /// After a reconnect: everything up to `id` has been recorded under the publisher's name.
-    mutating func resolveDuplicates(through id: UInt64) {
-        guard id >= base else { return }
-        let end = min(Int(clamping: id - base), slots.count - 1)
-        guard end >= 0 else { return }
-        for position in 0...end where slots[position].status != .answered {
-            answer(position, .success(Receipt(seq: 0, level: level(position), isDuplicate: true)))
-        }
-        trim()
-    }
-
-    private func level(_ position: Int) -> AckLevel {
-        let slot = slots[position]
-        return batches[slot.batch - batchBase].messages[Int(slot.index)].level
-    }
-
     /// Everything that is not answered, also what waits for room, ends with this error.
     ///
     /// - Returns: the messages that were admitted and not answered, in order.

@@ -10,32 +10,51 @@ package import NIOCore
 #endif
 
 /// Where to listen: `HOST:PORT`, `[::1]:2787`, `[fe80::1%eth0]:2787`, `:2787` for all interfaces, a host name for every
-/// address that it resolves to. Port 0 takes a free one.
+/// address that it resolves to; `unix:/path` for a Unix socket. Port 0 takes a free one. `apuss://` before host and port
+/// asks for TLS.
 package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
-    package let host: String
-    package let port: Int
+    package enum Place: Hashable, Sendable {
+        /// - Parameter port: nil for the default of the protocol spoken.
+        case tcp(host: String, port: Int?)
+        case unix(path: String)
+    }
+
+    package let place: Place
+    /// Whether TLS is spoken there.
+    package var isTLS = false
 
     package static let defaultPort = 2787
+    package static let defaultTLSPort = 2789
     package static let loopback = [
         ListenAddress(host: "127.0.0.1", port: defaultPort), ListenAddress(host: "::1", port: defaultPort),
     ]
+    /// `sockaddr_un` of Linux has 108 bytes, with the closing NUL.
+    private static let pathBytesMax = 107
 
-    package init(host: String, port: Int) {
-        self.host = host
-        self.port = port
-    }
+    package init(host: String, port: Int?) { place = .tcp(host: host, port: port) }
 
     /// - Throws: `usage`, saying how an address is written.
     package init(_ text: String) throws(ApusError) {
         func problem(_ what: String) -> ApusError {
             ApusError(
                 .usage, "cannot listen on \"\(text)\": \(what)",
-                hint:
-                    "Write HOST:PORT, as in 127.0.0.1:2787, [::1]:2787, [fe80::1%eth0]:2787 or :2787 for all interfaces."
-            )
+                hint: "Write HOST:PORT, as in 127.0.0.1:2787, [::1]:2787, [fe80::1%eth0]:2787 or :2787 for all "
+                    + "interfaces; apuss://HOST:PORT for TLS; or unix:/path.")
+        }
+        if let path = ListenAddress.unixPath(text) {
+            guard path.hasPrefix("/"), path.utf8.count > 1 else { throw problem("the socket's path is not absolute") }
+            guard path.utf8.count <= ListenAddress.pathBytesMax, !path.utf8.contains(0) else {
+                throw problem(
+                    "the socket's path has \(path.utf8.count) bytes, the system allows \(ListenAddress.pathBytesMax)")
+            }
+            place = .unix(path: path)
+            return
         }
         var rest = text[...]
-        if rest.hasPrefix("apus://") { rest = rest.dropFirst("apus://".count) }
+        for (scheme, isTLS) in [("apus://", false), ("apuss://", true)] where rest.hasPrefix(scheme) {
+            rest = rest.dropFirst(scheme.count)
+            self.isTLS = isTLS
+        }
         let host: Substring
         if rest.hasPrefix("[") {
             guard let end = rest.firstIndex(of: "]") else { throw problem("'[' without ']'") }
@@ -47,25 +66,52 @@ package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
             rest = rest[colon...]
             guard !rest.dropFirst().contains(":") else { throw problem("an IPv6 address stands in brackets") }
         }
-        self.host = String(host)
-        if rest.isEmpty {
-            port = ListenAddress.defaultPort
-        } else {
-            guard rest.first == ":", let port = Int(rest.dropFirst()), (0...65_535).contains(port) else {
-                throw problem("the port is not a number from 0 to 65535")
-            }
-            self.port = port
+        guard !rest.isEmpty else {
+            place = .tcp(host: String(host), port: nil)
+            return
         }
+        guard rest.first == ":", let port = Int(rest.dropFirst()), (0...65_535).contains(port) else {
+            throw problem("the port is not a number from 0 to 65535")
+        }
+        place = .tcp(host: String(host), port: port)
+    }
+
+    private static func unixPath(_ text: String) -> String? {
+        for scheme in ["apus+unix://", "unix://", "unix:"] where text.hasPrefix(scheme) {
+            return String(text.dropFirst(scheme.count))
+        }
+        return nil
+    }
+
+    /// Of TCP.
+    private func port(_ given: Int?) -> Int {
+        given ?? (isTLS ? ListenAddress.defaultTLSPort : ListenAddress.defaultPort)
     }
 
     package var description: String {
-        host.contains(":") ? "[\(host)]:\(port)" : "\(host.isEmpty ? "*" : host):\(port)"
+        switch place {
+        case .tcp(let host, let given):
+            "\(host.contains(":") ? "[\(host)]" : host.isEmpty ? "*" : host):\(port(given))"
+        case .unix(let path): "unix:\(path)"
+        }
     }
 
     /// Every address that the host stands for.
     ///
     /// - Throws: `unavailable`, with the resolver's reason.
     package func resolve() throws(ApusError) -> [SocketAddress] {
+        let host: String
+        let port: Int
+        switch place {
+        case .unix(let path):
+            guard let address = try? SocketAddress(unixDomainSocketPath: path) else {
+                throw ApusError(.usage, "\(self) is no path for a Unix socket")
+            }
+            return [address]
+        case .tcp(let name, let given):
+            host = name
+            port = self.port(given)
+        }
         var hints = addrinfo()
         hints.ai_flags = AI_PASSIVE
         hints.ai_family = AF_UNSPEC
@@ -102,23 +148,18 @@ extension SocketAddress {
         }
     }
 
-    /// Whether only this machine reaches it.
-    package var isLoopback: Bool {
-        switch self {
-        case .v4: ipAddress?.hasPrefix("127.") ?? false
-        case .v6: ipAddress == "::1"
-        case .unixDomainSocket: true
-        }
-    }
+    /// Whether only this machine reaches it: a Unix socket too.
+    package var isLoopback: Bool { IPAddress(self)?.isLoopback ?? true }
 
-    /// As an address of the native protocol, ready to be copied into a command.
-    package var apusURL: String {
+    /// Ready to be copied into a command.
+    package func apusURL(isTLS: Bool) -> String {
+        if case .unixDomainSocket = self { return "apus+unix://\(pathname ?? "")" }
         let host = numericHost ?? ipAddress ?? ""
-        return "apus://\(host.contains(":") ? "[\(host)]" : host):\(port ?? 0)"
+        return "\(isTLS ? "apuss" : "apus")://\(host.contains(":") ? "[\(host)]" : host):\(port ?? 0)"
     }
 
     /// With its zone, where it has one: `fe80::1%eth0`.
-    private var numericHost: String? {
+    package var numericHost: String? {
         var name = [CChar](repeating: 0, count: Int(NI_MAXHOST))
         let code = withSockAddr { address, size in
             getnameinfo(address, socklen_t(size), &name, socklen_t(name.count), nil, 0, NI_NUMERICHOST)
@@ -126,4 +167,14 @@ extension SocketAddress {
         guard code == 0 else { return nil }
         return String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
+}
+
+/// An address that is listened on.
+package struct BoundAddress: Sendable {
+    /// With the real port.
+    package let address: SocketAddress
+    package let isTLS: Bool
+
+    /// As an address of the native protocol, ready to be copied into a command.
+    package var url: String { address.apusURL(isTLS: isTLS) }
 }

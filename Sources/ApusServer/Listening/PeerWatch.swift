@@ -23,6 +23,20 @@ enum PeerWatch {
         }
     }
 
+    /// Who has connected to a Unix socket: `uid 1000`, or nil where the system does not tell.
+    static func user(of channel: any Channel) -> EventLoopFuture<String?> {
+        #if os(Linux)
+            guard let provider = channel as? any SocketOptionProvider else {
+                return channel.eventLoop.makeSucceededFuture(nil)
+            }
+            let credentials: EventLoopFuture<PeerUser> = provider.unsafeGetSocketOption(
+                level: .socket, name: NIOBSDSocket.Option(rawValue: SO_PEERCRED))
+            return credentials.map { "uid \($0.uid)" as String? }.recover { _ in String?.none }
+        #else
+            return channel.eventLoop.makeSucceededFuture(nil)
+        #endif
+    }
+
     /// Whether a machine to which something is on its way has not answered for `timeoutSeconds`.
     ///
     /// TCP_USER_TIMEOUT would do this, but it also ends connections to a peer that merely does not read: measured on
@@ -30,21 +44,34 @@ enum PeerWatch {
     /// answered every probe. Such a peer is a subscriber that sleeps, and may.
     static func isDead(_ channel: any Channel, timeoutSeconds: Int, answer: @escaping @Sendable (Bool) -> Void) {
         #if os(Linux)
-            guard let provider = channel as? any SocketOptionProvider else { return answer(false) }
-            let info: EventLoopFuture<TCPInfo> = provider.unsafeGetSocketOption(
-                level: .tcp, name: NIOBSDSocket.Option(rawValue: TCP_INFO))
+            guard let info = info(channel) else { return answer(false) }
             info.whenComplete { result in
                 guard case .success(let info) = result else { return answer(false) }
-                answer(info.isUnanswered && Int(info.lastAckReceived) >= timeoutSeconds * 1_000)
+                answer(info.isDead(timeoutSeconds: timeoutSeconds))
             }
         #else
             answer(false)
         #endif
     }
+
+    #if os(Linux)
+        /// What the kernel knows of a connection; nil where the channel is no socket.
+        static func info(_ channel: any Channel) -> EventLoopFuture<TCPInfo>? {
+            (channel as? any SocketOptionProvider)?.unsafeGetSocketOption(
+                level: .tcp, name: NIOBSDSocket.Option(rawValue: TCP_INFO))
+        }
+    #endif
+}
+
+/// Linux's `struct ucred`.
+private struct PeerUser: BitwiseCopyable, Sendable {
+    var pid: Int32 = 0
+    var uid: UInt32 = 0
+    var gid: UInt32 = 0
 }
 
 /// The beginning of Linux's `struct tcp_info`, which only ever grows at its end.
-private struct TCPInfo: BitwiseCopyable, Sendable {
+struct TCPInfo: BitwiseCopyable, Sendable {
     var state: UInt8 = 0
     var congestionState: UInt8 = 0
     var retransmits: UInt8 = 0
@@ -70,4 +97,6 @@ private struct TCPInfo: BitwiseCopyable, Sendable {
 
     /// More than one retransmission or probe without an answer: one may be on its way.
     var isUnanswered: Bool { retransmits > 1 || probes > 1 }
+
+    func isDead(timeoutSeconds: Int) -> Bool { isUnanswered && Int(lastAckReceived) >= timeoutSeconds * 1_000 }
 }

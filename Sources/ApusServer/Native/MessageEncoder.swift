@@ -23,8 +23,10 @@ struct MessageEncoder {
     private mutating func chunk(_ request: ChunkRequest) -> Chunk {
         let count = request.selection.count(in: request.batch)
         var chunk = Chunk(bytes: buffer(for: request, count), end: request.start, count: 0, expired: [])
-        while chunk.end < count, chunk.count < request.countMax, chunk.bytes.readableBytes < request.bytesMax {
+        while chunk.end < count, chunk.count < request.countMax {
             let message = request.selection.message(chunk.end, in: request.batch)
+            let size = MessageEncoder.size(message, of: request.batch)
+            guard chunk.bytes.readableBytes == 0 || chunk.bytes.readableBytes + size <= request.bytesMax else { break }
             chunk.end += 1
             if message.expiresAt != 0, message.expiresAt <= request.now {
                 chunk.expired.append(message.seq)
@@ -38,14 +40,19 @@ struct MessageEncoder {
         return chunk
     }
 
-    /// About as large as needed: a buffer that grows is copied.
+    /// About what a message takes, its topic included.
+    private static func size(_ message: StoredMessage, of batch: MessageBatch) -> Int {
+        Int(message.payload.length + message.headers.length) + batch.topics[Int(message.topic)].bytes.count + 64
+    }
+
+    /// About as large as needed, because a buffer that grows is copied, and not larger than the bound, because storage
+    /// comes in powers of two: a little more than one would take the next.
     private func buffer(for request: ChunkRequest, _ count: Int) -> ByteBuffer {
         guard request.start < count else { return ByteBuffer() }
         let first = request.selection.message(request.start, in: request.batch)
-        let topic = request.batch.topics[Int(first.topic)].bytes.count
-        let each = Int(first.payload.length + first.headers.length) + topic + 64
+        let each = MessageEncoder.size(first, of: request.batch)
         let left = min(count - request.start, request.countMax)
-        return ByteBufferAllocator().buffer(capacity: max(each, min(each * left, request.bytesMax + each)))
+        return ByteBufferAllocator().buffer(capacity: max(each, min(each * left, request.bytesMax)))
     }
 
     mutating func write(

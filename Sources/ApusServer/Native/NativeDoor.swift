@@ -7,6 +7,7 @@ package import NIOCore
 package final class NativeDoor {
     let hub: Hub
     let loop: any EventLoop
+    let turns: TurnQueue
     let intake: Intake
     let interner: Interner
     let limits: Limits
@@ -23,14 +24,17 @@ package final class NativeDoor {
     private var heldBytes = 0
     private let heldBytesMax: Int
     private var holders: [ObjectIdentifier: NativeHandler] = [:]
+    /// Bytes of frames that have come and wait for their turn or for room: the broker's own delay, which ends nobody.
+    private var deferredBytes = 0
 
     package init(
-        hub: Hub, loop: any EventLoop, intake: Intake, limits: Limits, loops: Int, log: String, defaultTopic: Topic?,
-        queries: any LogQueries, queryWorkers: WorkerPool, gauges: Gauges, logins: Authenticator,
+        hub: Hub, loop: any EventLoop, turns: TurnQueue, intake: Intake, limits: Limits, loops: Int, log: String,
+        defaultTopic: Topic?, queries: any LogQueries, queryWorkers: WorkerPool, gauges: Gauges, logins: Authenticator,
         clock: @escaping @Sendable () -> Microseconds, makeStatus: @escaping (LogStatus) -> JSON
     ) {
         self.hub = hub
         self.loop = loop
+        self.turns = turns
         self.intake = intake
         self.limits = limits
         self.log = log
@@ -51,6 +55,12 @@ package final class NativeDoor {
     func makeClientID() -> String { "client-" + String(UInt64.random(in: .min ... .max), radix: 36) }
 
     // MARK: The budget for incomplete frames
+
+    /// Whether a connection may leave frames for its next turn. As many bytes may wait as the budget for incomplete
+    /// frames has; where those of this loop are spent, memory comes before fairness.
+    var mayDefer: Bool { deferredBytes < heldBytesMax }
+
+    func deferred(change: Int) { deferredBytes += change }
 
     /// A connection holds more, or less, than before. Where the budget is spent, the largest holders go.
     func held(_ handler: NativeHandler, change: Int) {

@@ -26,20 +26,18 @@ extension NativeHandler {
 
     private func credentials(_ hello: Hello) -> Credentials {
         var credentials = Credentials(
-            user: hello.user, certificateName: certificateName, peerAddress: peerAddress,
+            user: hello.user, certificateName: origin.certificateName, peerAddress: origin.peerAddress,
             clientID: hello.clientID ?? session.madeUpClientID)
         credentials.password = hello.password
         credentials.token = hello.token
         return credentials
     }
 
-    private var peerAddress: String { context?.remoteAddress?.ipAddress ?? "local" }
-
     private func authenticated(_ result: Result<Identity, ApusError>) {
         guard context != nil else { return }
         switch result {
         case .failure(let error):
-            logger.info("login refused", metadata: ["peer": "\(peerAddress)", "reason": "\(error.message)"])
+            logger.info("login refused", metadata: ["peer": "\(origin.peerAddress)", "reason": "\(error.message)"])
             perform(session.authenticationFailed(error))
         case .success(let identity):
             // The users may have changed since it was looked at.

@@ -76,6 +76,11 @@ extension NativeHandler: QueryOutlet {
         var encoder = MessageEncoder(way: way ?? .json)
         var rows = ByteBuffer()
         for message in batch.messages[range] {
+            // In pieces, because a buffer that grows may have twice the storage it needs.
+            if rows.readableBytes >= NativeHandler.outBytesMax {
+                write(rows)
+                rows = ByteBuffer()
+            }
             let publisher =
                 message.publisher == StoredMessage.noPublisher ? "" : batch.publishers[Int(message.publisher)]
             encoder.write(

@@ -43,7 +43,9 @@ extension NativeHandler {
     /// A frame that the peer's end has cut off. While there is a reason to wait, whole ones may still lie there: the
     /// end is seen although the connection is not read.
     func finishIfCutOff() {
-        guard isInputClosed, pauses.isEmpty, reader.isInsideFrame, !session.isFinishing else { return }
+        guard isInputClosed, pauses.isEmpty, !isWaitingForTurn, reader.isInsideFrame, !session.isFinishing else {
+            return
+        }
         finish(session.fail(ApusError(.malformedFrame, "the stream ends inside a frame")))
     }
 
@@ -53,7 +55,7 @@ extension NativeHandler {
 
     func finishIfNothingIsOwed() {
         guard let context, !isLingering, owesNothing, !isInsideRead else { return }
-        if farewell == nil, isInputClosed, pauses.isEmpty, !session.hasSubscriptions {
+        if farewell == nil, isInputClosed, pauses.isEmpty, !isWaitingForTurn, !session.hasSubscriptions {
             _ = session.stop()
             farewell = .goodbye(reason: nil)
         }

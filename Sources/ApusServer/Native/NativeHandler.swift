@@ -33,6 +33,7 @@ package final class NativeHandler: ChannelInboundHandler {
     }
 
     let shared: NativeDoor
+    let origin: ConnectionOrigin
     var inbound: Inbound
     var answers = PendingAnswers()
     private(set) var id = ConnectionID(hub: 0, number: 0)
@@ -41,6 +42,8 @@ package final class NativeHandler: ChannelInboundHandler {
     var pauses: Pause = []
     private var uncommittedBytes = 0
     var inFlight: Deque<Owed> = []
+    /// Submissions that were answered.
+    private var commits: UInt64 = 0
 
     /// Small frames of this turn, written together.
     var out = ByteBuffer()
@@ -53,6 +56,8 @@ package final class NativeHandler: ChannelInboundHandler {
     private var abandoned = 0
     var isInsideRead = false
     private var isProcessing = false
+    /// It has had its turn, and goes on when the loop has looked at the others.
+    private(set) var isWaitingForTurn = false
 
     /// What is to be said last.
     var farewell: Frame?
@@ -69,23 +74,29 @@ package final class NativeHandler: ChannelInboundHandler {
     var queries: [UInt32: QueryCursor] = [:]
     /// Who it is, and what it asked for as far as that depends on who it is.
     var guest: Guest
-    /// The subject of its client certificate, where one was verified.
-    package var certificateName: String?
     /// The way of the first frame: the broker answers in it.
     var way: Way?
     var logger: Logger
 
-    /// - Parameter allowsAnonymous: whether a peer without credentials may be here; means nothing without users.
-    package init(door: NativeDoor, now: NIODeadline, allowsAnonymous: Bool = false, logger: Logger) {
+    /// - Parameter opened: when the connection was accepted, before any handshake.
+    package init(
+        door: NativeDoor, origin: ConnectionOrigin, opened: NIODeadline, now: NIODeadline, logger: Logger
+    ) {
         shared = door
-        let limits = door.limits
-        guest = Guest(access: door.logins.access, allowsAnonymous: allowsAnonymous)
+        self.origin = origin
+        var limits = door.limits
+        limits.helloSeconds = origin.listener.helloSeconds ?? limits.helloSeconds
+        limits.idleSeconds = origin.listener.idleSeconds ?? limits.idleSeconds
+        guest = Guest(access: door.logins.access, allowsAnonymous: origin.listener.allowsAnonymous)
         inbound = Inbound(
             reader: FrameReader(
                 bounds: .init(headerBytesMax: limits.headerBytesMax, contentBytesMax: limits.messageBytesMax)),
-            builder: SubmissionBuilder(interner: door.interner, limits: limits, defaultTopic: door.defaultTopic),
+            builder: SubmissionBuilder(
+                interner: door.interner, limits: limits,
+                defaultTopic: origin.listener.defaultTopic ?? door.defaultTopic),
             session: NativeSession(
-                limits: limits, log: door.log, clientID: door.makeClientID(), admittance: guest.admittance, now: now))
+                limits: limits, log: door.log, clientID: door.makeClientID(), admittance: guest.admittance,
+                opened: opened, now: now))
         inbound.builder.rights = guest.identity.rights.publish
         names = NameRate(perSecond: limits.newNamesPerSecond, now: now)
         self.logger = logger
@@ -106,8 +117,9 @@ package final class NativeHandler: ChannelInboundHandler {
         self.context = context
         id = shared.hub.add(self)
         logger[metadataKey: "connection"] = "\(id.hub).\(id.number)"
-        logger.info(
-            "connected", metadata: ["peer": "\(context.remoteAddress.map(String.init(describing:)) ?? "local")"])
+        var metadata: Logger.Metadata = ["peer": "\(context.remoteAddress?.port.map { "\(origin.peerAddress) port \($0)" } ?? origin.peerAddress)"]
+        if let name = origin.certificateName { metadata["certificate"] = "\(name)" }
+        logger.info("connected", metadata: metadata)
         armTimer()
         context.read()
         context.fireChannelActive()
@@ -124,8 +136,10 @@ package final class NativeHandler: ChannelInboundHandler {
         closing?.cancel()
         shared.hub.remove(id)
         shared.released(self, bytes: heldBytes)
-        heldBytes = 0
-        logger.info("disconnected")
+        shared.deferred(change: -deferredBytes)
+        (heldBytes, deferredBytes) = (0, 0)
+        // One line a connection at info: the one above.
+        logger.debug("disconnected")
         self.context = nil
         context.fireChannelInactive()
     }
@@ -169,6 +183,9 @@ package final class NativeHandler: ChannelInboundHandler {
     package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case ChannelEvent.inputClosed = event {
             inputClosed()
+        } else if let refusal = event as? PeerRefusal {
+            finish(session.fail(refusal.error))
+            flush()
         } else {
             context.fireUserInboundEventTriggered(event)
         }
@@ -176,18 +193,25 @@ package final class NativeHandler: ChannelInboundHandler {
 
     // MARK: Reading
 
-    /// Follows the frames that are there, until there is a reason to wait.
+    /// Follows the frames that are there, until there is a reason to wait or the turn's work is done.
     private func process() {
-        guard !isProcessing else { return }
+        guard !isProcessing, !isWaitingForTurn else { return }
         isProcessing = true
         defer { isProcessing = false }
         let bytesBefore = reader.bytesLeft
         do throws(ApusError) {
-            while pauses.isEmpty, !session.isFinishing {
+            while pauses.isEmpty, !session.isFinishing, hasWorkLeft() {
+                if shared.intake.isFull, try inbound.reader.isAtPublish() {
+                    waitForRoom()
+                    break
+                }
                 let stop = try inbound.takePublishes(id)
                 answers.accepted(withoutID: inbound.takeAcceptedWithoutID())
                 if case .other = stop {
+                    // Or the turn's work is done.
+                    guard inbound.workLeft > 0 else { continue }
                     guard let frame = try inbound.reader.next() else { break }
+                    inbound.spend(frame)
                     received(frame)
                 } else {
                     stopped(stop)
@@ -200,6 +224,31 @@ package final class NativeHandler: ChannelInboundHandler {
             session.completedFrame()
             if way == nil { way = reader.way }
         }
+    }
+
+    /// Where a turn's work is done the connection goes on later, with the others of its loop in between.
+    private func hasWorkLeft() -> Bool {
+        if inbound.workLeft > 0 { return true }
+        guard shared.mayDefer else {
+            inbound.beginTurn()
+            return true
+        }
+        if reader.bytesLeft > 0 { goOnLater() }
+        return false
+    }
+
+    private func goOnLater() {
+        guard !isWaitingForTurn else { return }
+        isWaitingForTurn = true
+        shared.turns.later { [weak self] in self?.takeTurn() }
+    }
+
+    private func takeTurn() {
+        isWaitingForTurn = false
+        guard context != nil else { return }
+        process()
+        endTurn()
+        readMore()
     }
 
     /// Anything but a compact publish.
@@ -220,21 +269,31 @@ package final class NativeHandler: ChannelInboundHandler {
         case .refused(let reply, let isAnswered):
             shared.gauges.refused(reply.error.code)
             if isAnswered {
-                answers.add(reply, answersAccepted: 0)
+                refuse(reply)
             } else {
+                // It expects no answer, now or when it is sent again.
                 logger.debug("refused", metadata: ["error": "\(reply.error)"])
             }
         }
     }
 
+    /// A publish that goes no further is answered in its place.
+    private func refuse(_ reply: ErrorReply) {
+        if let id = reply.id, session.publisher != nil { inbound.builder.refuse(id: id, reply.error.code) }
+        answers.add(reply, .atOnce(behind: inbound.accepted))
+        if answers.bytes > shared.limits.repliesBytesMax { pauses.insert(.replies) }
+    }
+
     /// Sends the turn's publishes off, and everything that was answered in the turn.
     private func endTurn() {
         submit()
+        inbound.beginTurn()
         inbound.reader.settle()
         updateHeldBytes()
         finishIfCutOff()
         flush()
-        session.turnEnded(isInsideFrame: reader.isInsideFrame, isReading: pauses.isEmpty, now: .now())
+        session.turnEnded(
+            isInsideFrame: reader.isInsideFrame, isReading: pauses.isEmpty && !isWaitingForTurn, now: .now())
         armTimer()
         finishIfNothingIsOwed()
     }
@@ -247,13 +306,23 @@ package final class NativeHandler: ChannelInboundHandler {
         let bytes = submission.bytes
         uncommittedBytes += bytes
         if uncommittedBytes >= shared.limits.publishWindowBytes { pauses.insert(.window) }
-        let hasRoom = shared.intake.add(
-            .publish(submission), bytes: bytes, rows: submission.messages.count, hub: id.hub)
-        if !hasRoom, pauses.insert(.intake).inserted { shared.hub.pause(self) }
+        switch shared.intake.add(.publish(submission), bytes: bytes, rows: submission.messages.count) {
+        case .hasRoom: shared.hub.publishers.published(id, self)
+        case .isFull: waitForRoom()
+        case .refused(let error):
+            uncommittedBytes -= bytes
+            // Those before it are refused with the same, so it does not matter which of them is taken for it.
+            refused(error)
+        }
+    }
+
+    private func waitForRoom() {
+        if pauses.insert(.intake).inserted { shared.hub.publishers.pause(id, self) }
     }
 
     private func readMore() {
-        guard let context, pauses.isEmpty, !isInputClosed, !session.isFinishing || isLingering else { return }
+        guard let context, pauses.isEmpty, !isWaitingForTurn, !isInputClosed, !session.isFinishing || isLingering
+        else { return }
         context.read()
     }
 
@@ -276,12 +345,14 @@ package final class NativeHandler: ChannelInboundHandler {
         switch action {
         case .nothing: break
         // A publish that could not be read is answered in its place, like one that was refused.
-        case .reply(.error(let refused)) where refused.count > 0: answers.add(refused, answersAccepted: 0)
+        case .reply(.error(let refused)) where refused.count > 0: refuse(refused)
         case .reply(let frame): reply(frame)
         case .openPublisher(let name, let user):
             pauses.insert(.opening)
-            _ = shared.intake.add(
-                .openPublisher(OpenPublisher(connection: id, user: user, name: name)), bytes: 0, rows: 1, hub: id.hub)
+            let open = IntakeItem.openPublisher(OpenPublisher(connection: id, user: user, name: name))
+            if case .refused(let error) = shared.intake.add(open, bytes: 0, rows: 1) {
+                perform(session.openingFailed(error))
+            }
         case .authenticate(let hello): authenticate(hello)
         case .checkLogin: renewLogin()
         case .subscribe(let subscribe): start(subscribe)
@@ -334,7 +405,7 @@ package final class NativeHandler: ChannelInboundHandler {
     func reply(_ frame: Frame) {
         guard isWritable, replies.readableBytes == 0 else {
             FrameWriter.write(frame, way ?? .json, into: &replies)
-            if replies.readableBytes > shared.limits.repliesBytesMax { pauses.insert(.replies) }
+            if replies.storageCapacity > shared.limits.repliesBytesMax { pauses.insert(.replies) }
             return
         }
         FrameWriter.write(frame, way ?? .json, into: &out)
@@ -388,8 +459,7 @@ package final class NativeHandler: ChannelInboundHandler {
     private static let flushTurnsMax = 4
 
     private func continueLater() {
-        let bound = NIOLoopBound(self, eventLoop: shared.loop)
-        shared.loop.execute { bound.value.flush() }
+        shared.turns.later { [weak self] in self?.flush() }
     }
 
     private func writeReplies(_ context: ChannelHandlerContext) {
@@ -410,12 +480,16 @@ package final class NativeHandler: ChannelInboundHandler {
 
     /// Reads on where the peer has read what was pending for it.
     private func resumeIfReplied() {
-        let answersWait = answers.count > shared.limits.answersMax
+        let answersWait =
+            answers.count > shared.limits.answersMax || answers.bytes > shared.limits.repliesBytesMax
         if answersWait { pauses.insert(.replies) }
-        if pauses.contains(.replies), replies.readableBytes == 0, !answersWait { resume(.replies) }
+        guard pauses.contains(.replies), replies.readableBytes == 0, !answersWait else { return }
+        pauses.remove(.replies)
+        // Not at once: what is followed may fill the answers anew.
+        if pauses.isEmpty { goOnLater() }
     }
 
-    private static let outBytesMax = 64 << 10
+    static let outBytesMax = 64 << 10
 
     /// - Returns: whether the peer takes more.
     private func drainOut(_ context: ChannelHandlerContext) -> Bool {
@@ -435,8 +509,10 @@ package final class NativeHandler: ChannelInboundHandler {
         case .refused(let error): refused(error)
         case .publish(let list):
             _ = inFlight.popFirst()
+            commits += 1
             for answer in list { add(answer) }
         }
+        if inFlight.isEmpty { shared.hub.publishers.settled(id) }
         uncommittedBytes -= bytes
         if uncommittedBytes < shared.limits.publishWindowBytes / 2 { resume(.window) }
     }
@@ -446,7 +522,7 @@ package final class NativeHandler: ChannelInboundHandler {
         case .published(let run): answers.add(run)
         case .refused(let id, let error):
             shared.gauges.refused(error.code)
-            answers.add(ErrorReply(error, id: id, count: 1), answersAccepted: id == nil ? 1 : 0)
+            answers.add(ErrorReply(error, id: id, count: 1), .committed(commits))
         }
     }
 
@@ -458,22 +534,42 @@ package final class NativeHandler: ChannelInboundHandler {
         let endsPublishing = error.isFatal || (session.publisher != nil && error.mayPassLater)
         var said = error
         said.isFatal = endsPublishing
-        if owed.withID > 0 { answers.add(ErrorReply(said, id: owed.lastID, count: owed.withID), answersAccepted: 0) }
-        if owed.withoutID > 0 {
-            answers.add(ErrorReply(said, count: owed.withoutID), answersAccepted: owed.withoutID)
+        commits += 1
+        if owed.withID > 0 {
+            answers.add(ErrorReply(said, id: owed.lastID, count: owed.withID), .committed(commits))
         }
+        if owed.withoutID > 0 { answers.add(ErrorReply(said, count: owed.withoutID), .committed(commits)) }
         if endsPublishing { finish(session.fail(error)) }
     }
 
     package func resumeReading() { resume(.intake) }
+
+    package func stopReading() -> Bool {
+        guard let context, !session.isFinishing, pauses.insert(.intake).inserted else { return false }
+        // A read that was asked for is taken back: only the change of this option does that.
+        if !isInsideRead, let options = context.channel.syncOptions {
+            for isOn in [true, false] { try? options.setOption(.autoRead, value: isOn) }
+        }
+        session.turnEnded(isInsideFrame: reader.isInsideFrame, isReading: false, now: .now())
+        return true
+    }
 
     // MARK: Incomplete frames and time
 
     /// What the connection's incomplete frame costs, as counted by the door.
     package private(set) var heldBytes = 0
 
+    /// Whole frames that wait for their turn or for room, as counted by the door.
+    private var deferredBytes = 0
+
     private func updateHeldBytes() {
-        let bytes = reader.bytesHeld
+        var bytes = reader.bytesHeld
+        // What it did not get to is not its fault, as far as one turn has brought it.
+        let isDeferred = isWaitingForTurn || pauses.contains(.intake)
+        let deferred = isDeferred ? min(bytes, 2 * PausedPublishers.turnBytes) : 0
+        shared.deferred(change: deferred - deferredBytes)
+        deferredBytes = deferred
+        bytes -= deferred
         guard bytes != heldBytes else { return }
         let before = heldBytes
         heldBytes = bytes

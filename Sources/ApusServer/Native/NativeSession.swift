@@ -65,6 +65,12 @@ package struct NativeSession {
     // Time
     private var keepAlive: TimeAmount?
     private var lastReceived: NIODeadline
+    /// By when the first whole frame has to be there; nil once it is.
+    private var helloDeadline: NIODeadline?
+    /// Since when nothing has come that counts against `idle-time`.
+    private var idleSince: NIODeadline
+    /// A subscription or a query has ended since `idleSince`.
+    private var wasBusy = false
     private var frameBegan: NIODeadline?
     private var isInputClosed = false
     private var isReading = true
@@ -75,14 +81,18 @@ package struct NativeSession {
     /// - Parameters:
     ///   - log: the log's random id, for `welcome`.
     ///   - clientID: what a client that names none is called.
+    ///   - opened: when the connection was accepted, before any handshake; left out it is now.
     package init(
-        limits: Limits, log: String, clientID: String, admittance: Admittance = .everybody, now: NIODeadline
+        limits: Limits, log: String, clientID: String, admittance: Admittance = .everybody,
+        opened: NIODeadline? = nil, now: NIODeadline
     ) {
         self.limits = limits
         self.log = log
         self.admittance = admittance
         madeUpClientID = clientID
         lastReceived = now
+        helloDeadline = (opened ?? now) + .seconds(Int64(limits.helloSeconds))
+        idleSince = now
         lastPing = now
         lastPeerCheck = now
     }
@@ -330,8 +340,15 @@ package struct NativeSession {
 
     // MARK: What the broker says
 
-    package mutating func ended(subscription: UInt32) { subscriptions.remove(subscription) }
-    package mutating func ended(query: UInt32) { queries.remove(query) }
+    package mutating func ended(subscription: UInt32) {
+        subscriptions.remove(subscription)
+        wasBusy = true
+    }
+
+    package mutating func ended(query: UInt32) {
+        queries.remove(query)
+        wasBusy = true
+    }
 
     /// The stream cannot be read any further, or the broker ends the conversation.
     package mutating func fail(_ error: ApusError) -> Frame { finishing(error) }
@@ -351,7 +368,10 @@ package struct NativeSession {
 
     // MARK: Time
 
-    package mutating func receivedBytes(now: NIODeadline) { lastReceived = now }
+    package mutating func receivedBytes(now: NIODeadline) {
+        lastReceived = now
+        idleSince = now
+    }
 
     /// The turn is over; whether it ended inside a frame, and whether the connection goes on reading.
     package mutating func turnEnded(isInsideFrame: Bool, isReading: Bool, now: NIODeadline) {
@@ -359,16 +379,21 @@ package struct NativeSession {
         // While the broker itself does not read, the peer cannot be heard: its clocks stand still.
         if isReading, !self.isReading {
             lastReceived = now
+            idleSince = now
             if frameBegan != nil { frameBegan = now }
         }
         self.isReading = isReading
     }
 
-    package mutating func completedFrame() { frameBegan = nil }
+    package mutating func completedFrame() {
+        frameBegan = nil
+        helloDeadline = nil
+    }
 
     package mutating func inputClosed(now: NIODeadline) {
         isInputClosed = true
         frameBegan = nil
+        helloDeadline = nil
         lastPing = now
     }
 
@@ -380,7 +405,9 @@ package struct NativeSession {
         if isInputClosed { return min(deadline, pingDeadline) }
         guard isReading else { return deadline }
         if let keepAlive { deadline = min(deadline, lastReceived + .nanoseconds(keepAlive.nanoseconds * 3 / 2)) }
-        if let frameDeadline { deadline = min(deadline, frameDeadline) }
+        for other in [frameDeadline, helloDeadline, idleDeadline] {
+            if let other { deadline = min(deadline, other) }
+        }
         return deadline
     }
 
@@ -388,6 +415,10 @@ package struct NativeSession {
     /// A half-closed peer cannot ping, so the broker does: a dead one answers with a reset.
     private var pingDeadline: NIODeadline { lastPing + .seconds(Int64(limits.keepAliveSeconds)) }
     private var frameDeadline: NIODeadline? { frameBegan.map { $0 + .seconds(Int64(limits.frameTimeoutSeconds)) } }
+
+    private var idleDeadline: NIODeadline? {
+        limits.idleSeconds > 0 ? idleSince + .seconds(Int64(limits.idleSeconds)) : nil
+    }
 
     package mutating func passed(now: NIODeadline) -> Action {
         guard deadline <= now else { return .nothing }
@@ -410,7 +441,26 @@ package struct NativeSession {
                         .frameTimeout, "a frame was begun \(limits.frameTimeoutSeconds) seconds ago and has not ended",
                         hint: "The header's length, or the content-length, may be wrong.")))
         }
+        if let helloDeadline, helloDeadline <= now {
+            return .finish(
+                finishing(
+                    .fatal(
+                        .frameTimeout, "no whole frame has come within \(limits.helloSeconds) seconds (hello-time)",
+                        hint: "Begin with hello, or with whatever there is to say.")))
+        }
+        if let idleDeadline, idleDeadline <= now { return idled(now) }
         return .finish(
             finishing(.fatal(.keepAliveExpired, "nothing was received for 1.5 times the keep-alive")))
+    }
+
+    private mutating func idled(_ now: NIODeadline) -> Action {
+        guard !hasSubscriptions, !wasBusy, !isOpening else {
+            // What the broker has sent meanwhile is a reason to be silent.
+            idleSince = now
+            wasBusy = false
+            return .nothing
+        }
+        phase = .finishing
+        return .finish(.goodbye(reason: "nothing came for \(limits.idleSeconds) seconds (idle-time)"))
     }
 }

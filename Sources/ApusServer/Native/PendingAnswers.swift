@@ -1,5 +1,6 @@
 // Part of station 6. Runs on the connection's event loop. Answers wait here as state, not as bytes: runs that follow
-// each other become one, so that a client which sends everything before it reads anything never blocks itself.
+// each other become one, and so do equal refusals, so that a client which sends everything before it reads anything
+// never blocks itself. Bounded by `max-answers`, and the texts of refusals by `replies-bytes`.
 
 internal import ApusBroker
 internal import ApusModel
@@ -8,9 +9,17 @@ internal import DequeModule
 
 /// What is owed to one publisher, in order.
 struct PendingAnswers {
+    /// Where a refusal comes from.
+    enum Origin: Hashable {
+        /// The publish went no further than its connection, which had accepted so many before it.
+        case atOnce(behind: UInt64)
+        /// The writer's, in its answer to one submission.
+        case committed(UInt64)
+    }
+
     private enum Answer {
         case run(PublishedRun)
-        case refused(ErrorReply)
+        case refused(ErrorReply, Origin)
     }
 
     private var answers: Deque<Answer> = []
@@ -18,7 +27,9 @@ struct PendingAnswers {
     /// one that was refused at once waits until all before it are answered.
     private var acceptedWithoutID: UInt64 = 0
     private var answeredWithoutID: UInt64 = 0
-    private var deferred: Deque<(behind: UInt64, reply: ErrorReply)> = []
+    private var deferred: Deque<(behind: UInt64, reply: ErrorReply, origin: Origin)> = []
+    /// What the refusals cost in memory, about.
+    private(set) var bytes = 0
 
     init() {}
 
@@ -42,8 +53,7 @@ struct PendingAnswers {
                 rest.count -= count
                 answeredWithoutID += count
             }
-            answers.append(.refused(next.reply))
-            deferred.removeFirst()
+            releaseFirstDeferred()
         }
         if rest.count > 0 {
             append(rest)
@@ -52,16 +62,20 @@ struct PendingAnswers {
         releaseDeferred()
     }
 
-    /// - Parameter count: how many accepted publishes it answers; 0 for one that was refused at once.
-    mutating func add(_ reply: ErrorReply, answersAccepted count: UInt64) {
-        guard reply.id == nil else { return answers.append(.refused(reply)) }
-        if count == 0 { deferred.append((acceptedWithoutID, reply)) }
+    /// - Parameter reply: names how many publishes it answers. Of those without ids, the writer's answer ones that were
+    ///   accepted.
+    mutating func add(_ reply: ErrorReply, _ origin: Origin) {
+        guard reply.id == nil else { return append(reply, origin) }
+        guard case .committed = origin else {
+            addDeferred(reply, origin)
+            return releaseDeferred()
+        }
         // As in a run, deferred errors may belong into the middle.
-        var rest = count
+        var rest = reply.count
         while rest > 0 {
             var part = reply
             part.count = min(rest, deferred.first.map { $0.behind - answeredWithoutID } ?? rest)
-            answers.append(.refused(part))
+            append(part, origin)
             answeredWithoutID += part.count
             rest -= part.count
             releaseDeferred()
@@ -69,11 +83,23 @@ struct PendingAnswers {
         releaseDeferred()
     }
 
-    private mutating func releaseDeferred() {
-        while let next = deferred.first, next.behind <= answeredWithoutID {
-            answers.append(.refused(next.reply))
-            deferred.removeFirst()
+    private mutating func addDeferred(_ reply: ErrorReply, _ origin: Origin) {
+        if let last = deferred.last, last.behind == acceptedWithoutID, last.reply.error == reply.error {
+            deferred[deferred.count - 1].reply.count += reply.count
+        } else {
+            deferred.append((acceptedWithoutID, reply, origin))
+            bytes += PendingAnswers.cost(reply)
         }
+    }
+
+    private mutating func releaseDeferred() {
+        while let next = deferred.first, next.behind <= answeredWithoutID { releaseFirstDeferred() }
+    }
+
+    private mutating func releaseFirstDeferred() {
+        guard let next = deferred.popFirst() else { return }
+        bytes -= PendingAnswers.cost(next.reply)
+        append(next.reply, next.origin)
     }
 
     private mutating func append(_ run: PublishedRun) {
@@ -84,12 +110,44 @@ struct PendingAnswers {
         }
     }
 
+    private mutating func append(_ reply: ErrorReply, _ origin: Origin) {
+        if case .refused(var last, let lastOrigin)? = answers.last,
+            PendingAnswers.merge(reply, origin, into: &last, lastOrigin)
+        {
+            answers[answers.count - 1] = .refused(last, origin)
+        } else {
+            answers.append(.refused(reply, origin))
+            bytes += PendingAnswers.cost(reply)
+        }
+    }
+
+    /// With ids, a refusal of several names the last ones up to its id that are not answered yet: so nothing that was
+    /// accepted may lie between them. Without, answers go by their order alone.
+    private static func merge(
+        _ next: ErrorReply, _ origin: Origin, into last: inout ErrorReply, _ lastOrigin: Origin
+    ) -> Bool {
+        guard last.error == next.error else { return false }
+        switch (last.id, next.id) {
+        case (nil, nil): break
+        case (let before?, let id?) where before < id && lastOrigin == origin: last.id = id
+        default: return false
+        }
+        last.count += next.count
+        return true
+    }
+
+    private static func cost(_ reply: ErrorReply) -> Int {
+        reply.error.message.utf8.count + (reply.error.hint?.utf8.count ?? 0) + 256
+    }
+
     /// The next answer, as a frame.
     mutating func next() -> Frame? {
         switch answers.popFirst() {
         case nil: return nil
         case .run(let run): return .published(run)
-        case .refused(let reply): return .error(reply)
+        case .refused(let reply, _):
+            bytes -= PendingAnswers.cost(reply)
+            return .error(reply)
         }
     }
 }

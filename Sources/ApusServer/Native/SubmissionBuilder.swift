@@ -38,6 +38,9 @@ struct SubmissionBuilder {
     /// Reused, so that comparing costs no allocation.
     private var scratch: [UInt8] = []
     private var newNames = 0
+    /// Ids of a named publisher that were refused since its last publish was accepted. Only what is recorded behind them
+    /// uses them up: until then they can be sent again.
+    private var refused = RefusedIDs()
 
     init(interner: Interner, limits: Limits, defaultTopic: Topic?) {
         self.interner = interner
@@ -85,7 +88,14 @@ struct SubmissionBuilder {
             topic: index(of: topic), encoding: index(of: encoding), ttl: publish.ttl, headers: append(headers),
             key: append(key), payload: append(publish.content))
         submission?.messages.append(message)
+        if !refused.isEmpty {
+            submission?.refused.add(refused, behind: 0)
+            refused = RefusedIDs()
+        }
     }
+
+    /// A publish of a named publisher goes no further, for good.
+    mutating func refuse(id: UInt64, _ code: ApusError.Code) { refused.add(id, code) }
 
     // MARK: Topic
 

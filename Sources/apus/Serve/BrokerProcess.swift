@@ -1,20 +1,28 @@
 internal import ApusModel
+internal import ApusSecurity
 internal import ApusServer
+internal import ApusSettings
 internal import ApusStore
 internal import Glibc
 internal import Logging
 
 /// The broker as a process: opens the log, listens, waits for a signal or a failure, ends in order.
+///
+/// The composition root: here everything that runs is made and wired.
 struct BrokerProcess {
+    let settings: Settings
+    let loader: SettingsLoader
     let configuration: Broker.Configuration
-    let db: String
+    let control: LogControl
 
     func run() async throws(ApusError) {
         raiseDescriptorLimit()
         let logger = configuration.logger
         // Before anything is opened or announced: a signal that comes early is obeyed, too.
-        let signals = StopSignals()
-        let store = try Store.open(path: db, limits: configuration.limits, logger: logger)
+        let signals = ServeSignals()
+        // Before what they name is read: a change in between is seen.
+        let watch = FileWatch(settings.watchedFiles)
+        let store = try Store.open(path: settings.db.value, limits: configuration.limits, logger: logger)
         let broker: Broker
         do throws(ApusError) {
             broker = try Broker(store: store, configuration: configuration)
@@ -23,17 +31,25 @@ struct BrokerProcess {
             throw error
         }
         do throws(ApusError) {
-            for address in try await broker.listen() { Console.line("listening on \(address.apusURL)") }
+            for address in try await broker.listen() { control.announce("listening on \(address.url)") }
         } catch {
             try? await broker.stop()
             throw error
         }
-        Console.line("keeping messages in \(store.path)")
-        try await serve(broker, until: signals)
+        control.announce("keeping messages in \(store.path)")
+        let reloader = Reloader(
+            settings: settings, watch: watch, loader: loader, parts: reloadables(broker), logger: logger)
+        try await serve(broker, reloader, until: signals)
+    }
+
+    /// What takes changes over while it runs.
+    private func reloadables(_ broker: Broker) -> [Reloadable] {
+        [.log(control), .certificates(broker)] + ((configuration.access as? FileAccessControl).map { [.users($0, broker)] } ?? [])
     }
 
     /// Until a signal asks for the end, or the log fails.
-    private func serve(_ broker: Broker, until signals: StopSignals) async throws(ApusError) {
+    private func serve(_ broker: Broker, _ reloader: Reloader, until signals: ServeSignals) async throws(ApusError) {
+        let control = control
         let failure = await withTaskGroup(of: ApusError?.self) { group in
             group.addTask {
                 do throws(ApusError) {
@@ -44,19 +60,21 @@ struct BrokerProcess {
                 }
             }
             group.addTask {
-                await signals.first()
+                await signals.stopRequest()
                 return nil
             }
+            let reloading = Task { await reloader.run(signals.reloads) }
             let first = await group.next() ?? nil
+            reloading.cancel()
             if first == nil {
-                Console.line("stopping")
+                control.announce("stopping")
                 do throws(ApusError) { try await broker.stop() } catch { return error as ApusError? }
             }
             group.cancelAll()
             signals.finish()
             return first
         }
-        guard let failure else { return Console.line("stopped") }
+        guard let failure else { return control.announce("stopped") }
         await broker.abandon()
         throw failure
     }
@@ -70,26 +88,35 @@ struct BrokerProcess {
     }
 }
 
-/// SIGINT and SIGTERM: the first asks for an orderly end, the second ends the process at once.
-private final class StopSignals: Sendable {
-    private let stream: AsyncStream<Void>
-    private let continuation: AsyncStream<Void>.Continuation
+/// SIGINT and SIGTERM: the first asks for an orderly end, the second ends the process at once. SIGHUP: read again.
+private final class ServeSignals: Sendable {
+    private let stops: AsyncStream<Void>
+    private let stopContinuation: AsyncStream<Void>.Continuation
+    let reloads = ReloadRequests()
 
     init() {
-        let (stream, continuation) = AsyncStream<Void>.makeStream()
-        self.stream = stream
-        self.continuation = continuation
+        let (stops, stopContinuation) = AsyncStream<Void>.makeStream()
+        self.stops = stops
+        self.stopContinuation = stopContinuation
+        let reloads = reloads
         let count = Counter()
-        Signals.listen {
+        Signals.listen(to: [SIGINT, SIGTERM, SIGHUP]) { number in
+            if number == SIGHUP {
+                reloads.add("SIGHUP")
+                return
+            }
             // What was acknowledged is on disk: nothing is lost by ending at once.
             if count.increment() > 1 { _exit(ExitStatus.interrupted.rawValue) }
-            continuation.yield()
+            stopContinuation.yield()
         }
     }
 
-    func first() async {
-        for await _ in stream { return }
+    func stopRequest() async {
+        for await _ in stops { return }
     }
 
-    func finish() { continuation.finish() }
+    func finish() {
+        stopContinuation.finish()
+        reloads.finish()
+    }
 }

@@ -6,6 +6,21 @@ struct LimitOptions: ParsableArguments {
     @Option(help: help("max-connections"))
     var maxConnections: LimitValue?
 
+    @Option(help: help("max-connections-per-address"))
+    var maxConnectionsPerAddress: LimitValue?
+
+    @Option(help: help("connect-rate"))
+    var connectRate: LimitValue?
+
+    @Option(help: help("loopback-reserve"))
+    var loopbackReserve: LimitValue?
+
+    @Option(help: help("hello-time"))
+    var helloTime: LimitValue?
+
+    @Option(help: help("idle-time"))
+    var idleTime: LimitValue?
+
     @Option(help: help("login-queue"))
     var loginQueue: LimitValue?
 
@@ -127,6 +142,11 @@ struct LimitOptions: ParsableArguments {
     var given: [(name: String, value: LimitValue?)] {
         [
             ("max-connections", maxConnections),
+            ("max-connections-per-address", maxConnectionsPerAddress),
+            ("connect-rate", connectRate),
+            ("loopback-reserve", loopbackReserve),
+            ("hello-time", helloTime),
+            ("idle-time", idleTime),
             ("login-queue", loginQueue),
             ("login-delay", loginDelay),
             ("login-records", loginRecords),
@@ -166,33 +186,11 @@ struct LimitOptions: ParsableArguments {
             ("drain-time", drainTime),
         ]
     }
-
-    /// - Throws: `usage`, naming the limit and its range.
-    func limits() throws(ApusError) -> Limits {
-        var limits = Limits.defaults
-        for (name, value) in given {
-            guard let value, let row = Limits.table.first(where: { $0.name == name }) else { continue }
-            try row.set(value.number, in: &limits)
-        }
-        return limits
-    }
 }
 
-/// A number, or one with K, M, G or T behind it (with or without iB): powers of 1,024.
+/// What stands behind a limit's flag: it is read with the other layers of the settings, which know the limit's unit.
 struct LimitValue: ExpressibleByArgument {
-    let number: Int
+    let text: String
 
-    init?(argument: String) {
-        var digits = argument[...]
-        var scale = 1
-        if digits.hasSuffix("iB") { digits = digits.dropLast(2) }
-        if let unit = digits.last, let power = "KMGT".firstIndex(of: unit) {
-            scale = 1 << (10 * ("KMGT".distance(from: "KMGT".startIndex, to: power) + 1))
-            digits = digits.dropLast()
-        }
-        guard digits.count == argument.count || scale > 1, let value = Int(digits) else { return nil }
-        let (product, overflow) = value.multipliedReportingOverflow(by: scale)
-        guard !overflow else { return nil }
-        number = product
-    }
+    init?(argument: String) { text = argument }
 }

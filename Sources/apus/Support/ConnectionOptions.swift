@@ -9,7 +9,7 @@ struct ConnectionOptions: ParsableArguments, Sendable {
     @Option(
         name: .shortAndLong,
         help: ArgumentHelp(
-            "The broker: apus://host[:port], or just host[:port].",
+            "The broker: apus://host[:port], apuss:// for TLS, or just host[:port].",
             discussion:
                 "Without it $APUS_SERVER, else \(Endpoint.local). It may say who logs in, apus://user:password@host; but others see a password in the list of processes.",
             valueName: "server"),
@@ -17,6 +17,22 @@ struct ConnectionOptions: ParsableArguments, Sendable {
     var server: Endpoint?
 
     @OptionGroup var login: LoginOptions
+
+    @Option(
+        help: ArgumentHelp(
+            "Trust brokers whose certificate an authority in this PEM file has signed.",
+            discussion: "Without it $APUS_CA, else the system's authorities.", valueName: "file"))
+    var ca: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Show this certificate (PEM) to a broker that asks for one. Without it $APUS_CERT.", valueName: "file"))
+    var cert: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The key of --cert (PEM), if it is not in the same file. Without it $APUS_KEY.", valueName: "file"))
+    var certKey: String?
 
     @Option(
         help: ArgumentHelp(
@@ -47,11 +63,28 @@ struct ConnectionOptions: ParsableArguments, Sendable {
         }
     }
 
+    /// - Throws: `usage` where files are named on the command line, and the connection is not encrypted.
+    func tlsFiles(_ endpoint: Endpoint) throws(ApusError) -> TLSFiles {
+        guard endpoint.isTLS || (ca == nil && cert == nil && certKey == nil) else {
+            throw ApusError(
+                .usage, "--ca, --cert and --cert-key are for TLS, and \(endpoint) is not",
+                hint: "Write apuss:// before the host.")
+        }
+        func value(_ option: String?, _ variable: String) -> String? {
+            option ?? getenv(variable).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+        }
+        // A key belongs to the certificate that is named beside it.
+        return TLSFiles(
+            authorities: value(ca, "APUS_CA"), certificate: value(cert, "APUS_CERT"),
+            key: cert == nil ? value(certKey, "APUS_KEY") : certKey)
+    }
+
     /// - Parameter change: to whatever else the command wants, made last.
     func connect(
         retry: Retry = .never, _ change: (inout ClientConfiguration) -> Void = { _ in }
     ) async throws -> ApusClient {
         var configuration = ClientConfiguration(endpoint: try endpoint())
+        configuration.tls = try tlsFiles(configuration.endpoint)
         try login.apply(to: &configuration)
         configuration.reconnects = retry != .never
         configuration.waitsForBroker = wait != nil

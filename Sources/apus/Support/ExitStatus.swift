@@ -23,7 +23,7 @@ enum ExitStatus: Int32, CaseIterable {
             self = .unavailable
         case .timedOut, .frameTimeout: self = .timedOut
         case .input, .storageFull, .commitUnknown, .logDamaged, .logForeign, .logNewer: self = .inputOutput
-        case .notAllowed, .fenced: self = .notAllowed
+        case .notAllowed, .fenced, .tlsFailed: self = .notAllowed
         case .noSuchMessage: self = .nothingMatched
         case .cancelled: self = .interrupted
         case .malformedFrame, .malformedHeader, .duplicateField, .unknownKind, .unsupportedVersion, .unexpectedFrame,

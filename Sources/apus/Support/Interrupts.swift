@@ -54,7 +54,7 @@ enum Interrupts {
             }
             return true
         }
-        if isFirst { Signals.listen { received() } }
+        if isFirst { Signals.listen { _ in received() } }
     }
 
     private static func received() {

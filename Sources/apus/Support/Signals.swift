@@ -6,11 +6,14 @@ enum Signals {
     // Written once, before there is a handler that reads it.
     nonisolated(unsafe) private static var writeEnd: Int32 = -1
 
-    /// Calls `body` on a thread of its own, once for each SIGINT and SIGTERM from now on. To be called once.
+    /// Calls `body` with the number, on a thread of its own, once for each of these signals from now on. To be called
+    /// once.
     ///
     /// - Returns: false where there are no descriptors left; then the signals end the process.
     @discardableResult
-    static func listen(_ body: @escaping @Sendable () -> Void) -> Bool {
+    static func listen(
+        to numbers: [Int32] = [SIGINT, SIGTERM], _ body: @escaping @Sendable (Int32) -> Void
+    ) -> Bool {
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { return false }
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
@@ -22,14 +25,14 @@ enum Signals {
             var byte: UInt8 = 0
             while true {
                 let count = read(readEnd, &byte, 1)
-                if count == 1 { body() } else if errno != EINTR { return }
+                if count == 1 { body(Int32(byte)) } else if errno != EINTR { return }
             }
         }
-        for number in [SIGINT, SIGTERM] {
+        for number in numbers {
             var action = sigaction()
-            action.__sigaction_handler.sa_handler = { _ in
+            action.__sigaction_handler.sa_handler = { number in
                 let saved = errno
-                var byte: UInt8 = 0
+                var byte = UInt8(truncatingIfNeeded: number)
                 _ = write(Signals.writeEnd, &byte, 1)
                 errno = saved
             }

@@ -272,7 +272,8 @@ private struct SpawnPlan {
         posix_spawnattr_setsigmask(&attributes, &signals)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
         var variables = ProcessInfo.processInfo.environment
-        variables["APUS_SERVER"] = nil
+        // What the developer has set for other brokers is not meant for these.
+        for name in variables.keys.filter({ $0.hasPrefix("APUS_") }) { variables[name] = nil }
         // Times and messages are compared; the user's language does not matter.
         variables["LC_ALL"] = "C.UTF-8"
         variables.merge(environment) { $1 }

@@ -1,0 +1,57 @@
+internal import ApusModel
+internal import Logging
+internal import NIOCore
+internal import NIOSSL
+
+/// A listener at work: its configuration, who may come in, and its certificates. Shared by all its sockets.
+final class Listener: Sendable {
+    let configuration: ListenerConfiguration
+    let gate: ListenerGate
+    /// nil: no TLS.
+    let identity: TLSIdentity?
+    private let denied = OnceAMinute()
+    private let busy = OnceAMinute()
+    private let handshakes = OnceAMinute()
+    private let gauges: Gauges
+    private let logger: Logger
+
+    /// - Throws: `usage` and `tls-failed`, see ``ListenerConfiguration/check()`` and ``TLSConfigurationFiles``.
+    init(
+        _ configuration: ListenerConfiguration, limits: Limits, gauges: Gauges, logger: Logger
+    ) throws(ApusError) {
+        try configuration.check()
+        var context: NIOSSLContext?
+        if let tls = configuration.tls { context = try tls.load(logger) }
+        identity = configuration.tls.flatMap { files in context.map { TLSIdentity(files, $0) } }
+        gate = ListenerGate(configuration, limits: limits, now: .now())
+        self.configuration = configuration
+        self.gauges = gauges
+        self.logger = logger
+    }
+
+    // MARK: What is said, once a minute
+
+    func denied(_ peer: String) {
+        gauges.connection(.denied)
+        guard let count = denied.happened(now: .now()) else { return }
+        logger.notice(
+            "a connection was refused: its network may not connect",
+            metadata: ["listener": "\(configuration.address)", "peer": "\(peer)", "times": "\(count)"])
+    }
+
+    func busy(_ peer: String, _ error: ApusError) {
+        gauges.connection(.busy)
+        guard let count = busy.happened(now: .now()) else { return }
+        logger.warning(
+            "a connection was refused: \(error.message)",
+            metadata: ["listener": "\(configuration.address)", "peer": "\(peer)", "times": "\(count)"])
+    }
+
+    func handshakeFailed(_ peer: String, _ reason: String) {
+        gauges.connection(.failedTLS)
+        guard let count = handshakes.happened(now: .now()) else { return }
+        logger.notice(
+            "a TLS handshake failed: \(reason)",
+            metadata: ["listener": "\(configuration.address)", "peer": "\(peer)", "times": "\(count)"])
+    }
+}

@@ -1,0 +1,66 @@
+package import ApusModel
+
+/// One way into the broker: where it listens, what it speaks, who may come in, and how many.
+package struct ListenerConfiguration: Sendable, Hashable {
+    package var address: ListenAddress
+    /// nil: no TLS.
+    package var tls: TLSConfigurationFiles?
+    /// Who may connect; empty is everybody. ``deny`` goes first.
+    package var allow: [Network] = []
+    package var deny: [Network] = []
+    /// Whether other machines may reach it without anything that tells who they are.
+    package var allowsAnonymous = false
+    /// nil, here and below: as the limit of that name says for all listeners.
+    package var connectionsMax: Int?
+    package var connectionsPerAddressMax: Int?
+    /// New connections a second of one address.
+    package var connectRate: Int?
+    /// 0: never.
+    package var idleSeconds: Int?
+    package var helloSeconds: Int?
+    /// Where a publish without a topic goes; nil as the broker's configuration says for all listeners.
+    package var defaultTopic: Topic?
+
+    package init(_ address: ListenAddress, tls: TLSConfigurationFiles? = nil, allowsAnonymous: Bool = false) {
+        self.address = address
+        self.tls = tls
+        self.allowsAnonymous = allowsAnonymous
+        if tls != nil { self.address.isTLS = true }
+    }
+
+    /// Whether it demands something of a peer that tells who it is.
+    var authenticates: Bool { tls?.clientCertificates == .require }
+
+    /// - Throws: `usage` where parts contradict each other.
+    package func check() throws(ApusError) {
+        guard address.isTLS == (tls != nil) else {
+            throw ApusError(
+                .usage, "cannot listen on \(address) with TLS: no certificate is configured for it",
+                hint: "Name a certificate and its key: --tls-cert and --tls-key.")
+        }
+        if case .unix = address.place, tls != nil {
+            throw ApusError(.usage, "\(address) is a Unix socket, which needs no TLS")
+        }
+        try tls?.check()
+    }
+}
+
+/// What a connection's door knows of where it comes from.
+package struct ConnectionOrigin: Sendable {
+    package let listener: ListenerConfiguration
+    /// Numeric, without the port; `unix` and the user's number for a Unix socket.
+    package let peerAddress: String
+    /// Whether it comes from this machine, over loopback or a Unix socket.
+    package let isLocal: Bool
+    /// The subject of the client's certificate; nil where it showed none.
+    package var certificateName: String?
+
+    package init(
+        listener: ListenerConfiguration, peerAddress: String, isLocal: Bool, certificateName: String? = nil
+    ) {
+        self.listener = listener
+        self.peerAddress = peerAddress
+        self.isLocal = isLocal
+        self.certificateName = certificateName
+    }
+}

@@ -1,0 +1,84 @@
+internal import NIOCore
+internal import NIOEmbedded
+package import NIOSSL
+
+/// TLS for a scripted peer: bytes in, bytes out, no socket. Confined to one thread.
+package final class TLSPipe {
+    private let channel: EmbeddedChannel
+    private let ending = Ending()
+
+    /// Whether the other side has said that nothing more comes: `close_notify`.
+    package var isInputClosed: Bool { ending.isInputClosed }
+
+    /// - Parameters:
+    ///   - authority: the file whom to trust.
+    ///   - certificate: what to show, without its ending; nil: none.
+    package init(authority: String = "ca.pem", certificate: String? = nil, version: TLSVersion? = nil) throws {
+        var configuration = TLSConfiguration.makeClientConfiguration()
+        configuration.trustRoots = .file(TestCertificates.path(authority))
+        configuration.certificateVerification = .noHostnameVerification
+        configuration.maximumTLSVersion = version
+        if let certificate {
+            configuration.certificateChain = try NIOSSLCertificate.fromPEMFile(
+                TestCertificates.path("\(certificate).pem")
+            ).map { .certificate($0) }
+            configuration.privateKey = .privateKey(
+                try NIOSSLPrivateKey(file: TestCertificates.path("\(certificate).key"), format: .pem))
+        }
+        channel = EmbeddedChannel()
+        channel.allowRemoteHalfClosure = true
+        try channel.pipeline.syncOperations.addHandlers(
+            StaysOpen(), NIOSSLClientHandler(context: NIOSSLContext(configuration: configuration), serverHostname: nil),
+            ending)
+        channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
+    }
+
+    deinit { _ = try? channel.finish(acceptAlreadyClosed: true) }
+
+    /// What is to be sent to say this.
+    package func encrypt(_ bytes: [UInt8]) throws -> [UInt8] {
+        channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil)
+        try channel.throwIfErrorCaught()
+        return takeOutput()
+    }
+
+    /// - Returns: what has been said, and what is to be sent to go on.
+    /// - Throws: what the other side's TLS is refused with, or says.
+    package func receive(_ bytes: [UInt8]) throws -> (said: [UInt8], answer: [UInt8]) {
+        try channel.writeInbound(ByteBuffer(bytes: bytes))
+        var said: [UInt8] = []
+        while let buffer = try channel.readInbound(as: ByteBuffer.self) { said += buffer.readableBytesView }
+        return (said, takeOutput())
+    }
+
+    /// `close_notify`: what is to be sent to half-close.
+    package func closeSending() -> [UInt8] {
+        channel.close(mode: .output, promise: nil)
+        return takeOutput()
+    }
+
+    package func takeOutput() -> [UInt8] {
+        var output: [UInt8] = []
+        while let buffer = (try? channel.readOutbound(as: ByteBuffer.self)) ?? nil { output += buffer.readableBytesView }
+        return output
+    }
+}
+
+/// The embedded channel would take the end of one direction for the end of both.
+private final class StaysOpen: ChannelOutboundHandler {
+    typealias OutboundIn = ByteBuffer
+
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        promise?.succeed(())
+    }
+}
+
+private final class Ending: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    var isInputClosed = false
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed = event { isInputClosed = true }
+        context.fireUserInboundEventTriggered(event)
+    }
+}

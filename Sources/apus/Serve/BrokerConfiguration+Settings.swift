@@ -1,0 +1,99 @@
+internal import ApusBroker
+internal import ApusModel
+internal import ApusSecurity
+internal import ApusServer
+internal import ApusSettings
+internal import Logging
+
+// The one place where settings become what the broker takes.
+
+extension Broker.Configuration {
+    /// - Throws: what the broker cannot do yet is no fault of the settings, and is refused all the same: nobody should
+    ///   believe to have what is not there.
+    init(_ settings: Settings, access: any AccessControl, logger: Logger) throws(SettingsFailure) {
+        let missing = settings.notSupported
+        guard missing.isEmpty else { throw SettingsFailure(missing) }
+        self.init()
+        limits = settings.limits
+        if let eventLoops = settings.eventLoops.value { self.eventLoops = eventLoops }
+        defaultTopic = settings.defaultTopic.value
+        self.access = access
+        version = Apus.versionNumber
+        self.logger = logger
+        try takeListeners(settings)
+    }
+
+    private mutating func takeListeners(_ settings: Settings) throws(SettingsFailure) {
+        var problems: [Problem] = []
+        listeners = []
+        for (index, listener) in settings.listeners.enumerated() {
+            do throws(ApusError) {
+                let configuration = try ListenerConfiguration(listener)
+                try configuration.check()
+                listeners.append(configuration)
+            } catch {
+                problems.append(Problem(listener.address.origin, "listeners[\(index)]", error.message))
+            }
+        }
+        guard problems.isEmpty else { throw SettingsFailure(problems) }
+    }
+}
+
+extension ListenerConfiguration {
+    init(_ settings: ListenerSettings) throws(ApusError) {
+        self.init(
+            try ListenAddress(settings.address.value.description), tls: settings.tls.map(TLSConfigurationFiles.init),
+            allowsAnonymous: settings.allowsAnonymous.value)
+        allow = try settings.allow.value.map { (network) throws(ApusError) in try Network(network.description) }
+        deny = try settings.deny.value.map { (network) throws(ApusError) in try Network(network.description) }
+        connectionsMax = settings.limits[.connections]?.value
+        connectionsPerAddressMax = settings.limits[.connectionsPerAddress]?.value
+        connectRate = settings.limits[.connectRate]?.value
+        idleSeconds = settings.limits[.idleTime]?.value
+        helloSeconds = settings.limits[.helloTime]?.value
+        defaultTopic = settings.defaultTopic.value
+    }
+}
+
+extension TLSConfigurationFiles {
+    init(_ settings: TLSSettings) {
+        self.init(
+            certificate: settings.certificate.value, key: settings.key.value, clientCA: settings.clientCA.value,
+            clientCertificates: ClientCertificates(settings.clientCertificates.value))
+    }
+}
+
+extension TLSConfigurationFiles.ClientCertificates {
+    init(_ setting: ApusSettings.ClientCertificates) {
+        self =
+            switch setting {
+            case .none: .none
+            case .request: .request
+            case .require: .require
+            }
+    }
+}
+
+extension Settings {
+    /// Who may come in, as the users file says.
+    func access() throws(SettingsFailure) -> any AccessControl {
+        guard let path = users.value else { return OpenAccess() }
+        do throws(ApusError) {
+            return try FileAccessControl(path: path)
+        } catch {
+            let message = error.hint.map { "\(error.message). \($0)" } ?? error.message
+            throw SettingsFailure([Problem(users.origin, "users", message)])
+        }
+    }
+
+    /// What is set, and what the broker cannot do yet.
+    var notSupported: [Problem] {
+        var problems: [Problem] = []
+        func refuse(_ origin: Origin, _ key: String) {
+            problems.append(Problem(origin, key, "is not supported yet", code: .notSupported))
+        }
+        if http.address.value != nil { refuse(http.address.origin, "http.address") }
+        if !migrates.value { refuse(migrates.origin, "migrate") }
+        return problems
+    }
+}

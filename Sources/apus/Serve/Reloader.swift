@@ -1,0 +1,131 @@
+internal import ApusBroker
+internal import ApusModel
+internal import ApusServer
+internal import ApusSettings
+internal import Logging
+
+/// Reads the settings again: when SIGHUP asks for it, and when a file of them has changed. One at a time.
+actor Reloader {
+    private let loader: SettingsLoader
+    private let parts: [Reloadable]
+    private let logger: Logger
+    /// What is in force. An option that needs a restart keeps its old value here, so that it is named again.
+    private var settings: Settings
+    private var watch: FileWatch
+
+    /// How often the files are looked at. Not inotify: editors replace a file by another one, Kubernetes a folder behind
+    /// two symbolic links, and network file systems tell nobody. What a name leads to now is one question for all.
+    private static let lookNanoseconds: UInt64 = 1_000_000_000
+
+    /// - Parameter watch: on ``Settings/watchedFiles``, from before they were read.
+    init(settings: Settings, watch: FileWatch, loader: SettingsLoader, parts: [Reloadable], logger: Logger) {
+        self.settings = settings
+        self.watch = watch
+        self.loader = loader
+        self.parts = parts
+        self.logger = logger
+    }
+
+    /// Serves requests, one after the other, until the task is cancelled; it makes some itself, when a file changes.
+    func run(_ requests: ReloadRequests) async {
+        let watching = Task {
+            while !Task.isCancelled {
+                try? await Task.sleep(nanoseconds: Reloader.lookNanoseconds)
+                let changed = watch.look()
+                if !changed.isEmpty { requests.add("changed: \(changed.joined(separator: ", "))") }
+            }
+        }
+        for await reason in requests.stream { await reload(because: reason) }
+        watching.cancel()
+    }
+
+    /// - Parameter reason: for the log.
+    private func reload(because reason: String) async {
+        // What changes from here on is seen at the next look.
+        watch.settle()
+        let new: Settings
+        do throws(SettingsFailure) {
+            let loaded = try loader.load()
+            for warning in loaded.warnings { logger.warning("\(warning)") }
+            _ = try Broker.Configuration(loaded.settings, access: OpenAccess(), logger: logger)
+            new = loaded.settings
+        } catch {
+            return refuse(reason, error.lines)
+        }
+        do throws(ApusError) {
+            try await takeOver(new, reason)
+        } catch {
+            refuse(reason, [error.hint.map { "\(error.message). \($0)" } ?? error.message])
+        }
+    }
+
+    private func refuse(_ reason: String, _ problems: [String]) {
+        logger.error("the configuration is not reloaded: nothing is changed", metadata: ["reason": "\(reason)"])
+        for problem in problems { logger.error("\(problem)") }
+    }
+
+    private func takeOver(_ new: Settings, _ reason: String) async throws(ApusError) {
+        var ready: [Reloadable.TakeOver] = []
+        for part in parts { ready.append(try await part.prepare(settings, new)) }
+        let changes = ready.flatMap { $0() }
+        for change in changes { logger.notice("\(change.what)", metadata: change.metadata) }
+        let waiting = SettingsDifference.needingRestart(settings, new)
+        for difference in waiting {
+            logger.warning(
+                "\(difference.key) is changed and needs a restart",
+                metadata: ["from": "\(difference.old)", "to": "\(difference.new)"])
+        }
+        if changes.isEmpty, waiting.isEmpty {
+            logger.notice("the configuration is read again: nothing is changed", metadata: ["reason": "\(reason)"])
+        }
+        settings.logLevel = new.logLevel
+        settings.logFormat = new.logFormat
+    }
+}
+
+/// Why the settings are to be read again. Requests that come while one is served are one.
+struct ReloadRequests: Sendable {
+    let stream: AsyncStream<String>
+    private let continuation: AsyncStream<String>.Continuation
+
+    init() { (stream, continuation) = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingNewest(1)) }
+
+    func add(_ reason: String) { continuation.yield(reason) }
+    func finish() { continuation.finish() }
+}
+
+/// An option that is another one in new settings.
+struct SettingsDifference: Hashable {
+    let key: String
+    let old: String
+    let new: String
+
+    /// Those that a running broker cannot take over.
+    static func needingRestart(_ old: Settings, _ new: Settings) -> [SettingsDifference] {
+        let before = entries(old)
+        let after = entries(new)
+        let keys = old.entries.map(\.key) + new.entries.map(\.key).filter { before[$0] == nil }
+        return keys.compactMap { key in
+            let (was, becomes) = (before[key], after[key])
+            guard let entry = was ?? becomes, entry.change != .reloaded, was?.value != becomes?.value else {
+                return nil
+            }
+            // What is only handed down: the option that says it is named.
+            if was?.inheritedFrom != nil, becomes?.inheritedFrom != nil { return nil }
+            // A listener that comes or goes is named once, by its address.
+            if was == nil || becomes == nil, !key.contains(".tls."), entry.isOfListener, !key.hasSuffix(".address") {
+                return nil
+            }
+            return SettingsDifference(
+                key: key, old: was?.text ?? SettingsOption.none, new: becomes?.text ?? SettingsOption.none)
+        }
+    }
+
+    private static func entries(_ settings: Settings) -> [String: SettingEntry] {
+        Dictionary(settings.entries.map { ($0.key, $0) }) { first, _ in first }
+    }
+}
+
+extension SettingEntry {
+    fileprivate var isOfListener: Bool { key.hasPrefix("listeners[") }
+}
