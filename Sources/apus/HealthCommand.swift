@@ -59,7 +59,7 @@ struct HealthCommand: ClientCommand {
             return false
         } catch let error as ApusError {
             switch error.code {
-            case .notAllowed where !HealthCommand.hasCredentials(endpoint): return true
+            case .notAllowed where !hasCredentials(endpoint): return true
             case .notAllowed, .timedOut, .usage, .input, .cancelled: throw ApusError(error.code, error.message)
             default: throw ApusError(.unavailable, error.message)
             }
@@ -70,8 +70,10 @@ struct HealthCommand: ClientCommand {
         ApusError(.timedOut, "\(endpoint) did not answer within \(WaitTime.seconds(seconds)) s")
     }
 
-    private static func hasCredentials(_ endpoint: Endpoint) -> Bool {
+    private func hasCredentials(_ endpoint: Endpoint) -> Bool {
         let names = ["APUS_USER", "APUS_TOKEN", "APUS_USER_FILE", "APUS_TOKEN_FILE"]
-        return endpoint.user != nil || names.contains { getenv($0) != nil }
+        let login = connection.login
+        return endpoint.user != nil || login.user != nil || login.tokenFile != nil
+            || names.contains { getenv($0) != nil }
     }
 }
