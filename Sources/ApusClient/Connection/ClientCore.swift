@@ -45,7 +45,8 @@ final class ClientCore {
     private var current: Stream<Subscription.SubscriptionEvent>?
 
     init(
-        settings: ClientSession.Settings, endpoint: Endpoint, tls: ClientTLS?, logger: Logger, shared: SharedState, mailbox: Mailbox
+        settings: ClientSession.Settings, endpoint: Endpoint, tls: ClientTLS?, logger: Logger, shared: SharedState,
+        mailbox: Mailbox
     ) {
         session = ClientSession(settings: settings)
         self.endpoint = endpoint
