@@ -5,6 +5,8 @@ package import NIOSSL
 /// TLS for a scripted peer: bytes in, bytes out, no socket. Confined to one thread.
 package final class TLSPipe {
     private let channel: EmbeddedChannel
+    private let encryption: NIOSSLClientHandler
+    private let staysOpen = StaysOpen()
     private let ending = Ending()
 
     /// Whether the other side has said that nothing more comes: `close_notify`.
@@ -27,13 +29,20 @@ package final class TLSPipe {
         }
         channel = EmbeddedChannel()
         channel.allowRemoteHalfClosure = true
-        try channel.pipeline.syncOperations.addHandlers(
-            StaysOpen(), NIOSSLClientHandler(context: NIOSSLContext(configuration: configuration), serverHostname: nil),
-            ending)
+        encryption = try NIOSSLClientHandler(
+            context: NIOSSLContext(configuration: configuration), serverHostname: nil)
+        try channel.pipeline.syncOperations.addHandlers(staysOpen, encryption, ending)
         channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
     }
 
-    deinit { _ = try? channel.finish(acceptAlreadyClosed: true) }
+    deinit {
+        // With them its end would wait for the other side's farewell.
+        let pipeline = channel.pipeline.syncOperations
+        for handler in [encryption, staysOpen] as [any RemovableChannelHandler] {
+            pipeline.removeHandler(handler, promise: nil)
+        }
+        _ = try? channel.finish(acceptAlreadyClosed: true)
+    }
 
     /// What is to be sent to say this.
     package func encrypt(_ bytes: [UInt8]) throws -> [UInt8] {
@@ -59,13 +68,15 @@ package final class TLSPipe {
 
     package func takeOutput() -> [UInt8] {
         var output: [UInt8] = []
-        while let buffer = (try? channel.readOutbound(as: ByteBuffer.self)) ?? nil { output += buffer.readableBytesView }
+        while let buffer = (try? channel.readOutbound(as: ByteBuffer.self)) ?? nil {
+            output += buffer.readableBytesView
+        }
         return output
     }
 }
 
 /// The embedded channel would take the end of one direction for the end of both.
-private final class StaysOpen: ChannelOutboundHandler {
+private final class StaysOpen: ChannelOutboundHandler, RemovableChannelHandler {
     typealias OutboundIn = ByteBuffer
 
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {

@@ -212,13 +212,13 @@ struct EndpointTests {
         }
     }
 
-    @Test("TLS is refused as not supported, not as a mistake")
-    func tls() {
-        do throws(ApusError) {
-            Issue.record("read as \(try Endpoint("apuss://broker"))")
-        } catch {
-            #expect(error.code == .notSupported)
-        }
+    @Test("With TLS it has its own scheme and port")
+    func tls() throws {
+        let endpoint = try Endpoint("apuss://me:secret@broker")
+        #expect(endpoint.isTLS)
+        #expect(endpoint.description == "apuss://me@broker:2789")
+        #expect(try Endpoint("apuss://[::1]:99").description == "apuss://[::1]:99")
+        #expect(try !Endpoint("apus://broker").isTLS)
     }
 
     @Test("The local one is where a broker listens if it is not told otherwise")

@@ -65,7 +65,9 @@ struct AdmissionTests {
         return ListenerGate(configuration, limits: .with(change), now: start)
     }
 
-    private func enter(_ gate: ListenerGate, _ address: String?, after seconds: Double = 0, full: Bool = false) -> String {
+    private func enter(_ gate: ListenerGate, _ address: String?, after seconds: Double = 0, full: Bool = false)
+        -> String
+    {
         let now = start + .nanoseconds(Int64(seconds * 1e9))
         switch gate.admit(address.flatMap { IPAddress($0) }, isReserveTouched: full, now: now) {
         case .admitted: return "in"
@@ -101,7 +103,8 @@ struct AdmissionTests {
         #expect(enter(gate, "192.0.2.1", after: 0.11) != "in")
         // Beyond the times at which the table forgets.
         for second in 1...5 {
-            let count = (0..<30).filter { enter(gate, "192.0.2.1", after: Double(second) + Double($0) / 1_000) == "in" }.count
+            let count = (0..<30).filter { enter(gate, "192.0.2.1", after: Double(second) + Double($0) / 1_000) == "in" }
+                .count
             #expect(count == (second == 1 ? 9 : 10), "after \(second) s")
         }
     }
@@ -112,7 +115,9 @@ struct AdmissionTests {
         var (admitted, now) = (0, start)
         for index in 0..<4 * PeerTable.recentMax {
             if index % 20_000 == 0 { now = now + .milliseconds(700) }
-            guard let address = IPAddress("2001:db8:\(String(index >> 16, radix: 16)):\(String(index & 0xFFFF, radix: 16))::1")
+            guard
+                let address = IPAddress(
+                    "2001:db8:\(String(index >> 16, radix: 16)):\(String(index & 0xFFFF, radix: 16))::1")
             else { continue }
             if table.enter(address, now: now) == nil {
                 admitted += 1
@@ -411,12 +416,16 @@ struct UnixSocketTests {
         #expect(FileManager.default.fileExists(atPath: path))
     }
 
-    @Test("is written unix:/path; anything else says what is wrong", arguments: ["unix:", "unix:a.sock", "unix:/" + String(repeating: "x", count: 107)])
+    @Test(
+        "is written unix:/path; anything else says what is wrong",
+        arguments: ["unix:", "unix:a.sock", "unix:/" + String(repeating: "x", count: 107)])
     func addresses(text: String) throws {
         let error = #expect(throws: ApusError.self) { try ListenAddress(text) }
         #expect(error?.code == .usage)
         #expect(error?.message.contains("path") == true)
-        for good in ["unix:/a", "unix:///a", "apus+unix:///a"] { #expect(try ListenAddress(good).description == "unix:/a") }
+        for good in ["unix:/a", "unix:///a", "apus+unix:///a"] {
+            #expect(try ListenAddress(good).description == "unix:/a")
+        }
         #expect(try ListenAddress("apuss://x").description == "x:2789")
         #expect(try ListenAddress("x").description == "x:2787")
     }

@@ -58,7 +58,9 @@ enum TLSFailure {
         }
         return ApusError(
             .tlsFailed, "the broker does not accept this client's certificate: \(what)",
-            hint: "Name one that the broker's operator has given you: --cert FILE, with the key in it or in --cert-key FILE.")
+            hint:
+                "Name one that the broker's operator has given you: --cert FILE, with the key in it or in --cert-key FILE."
+        )
     }
 
     private static func untrusted(_ place: String, _ certificate: NIOSSLCertificate?) -> ApusError {

@@ -49,8 +49,10 @@ final class PlainPortGuard: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if held != nil, case ChannelEvent.inputClosed = event {
-            letThrough(context)
+        // It stays in its place here: one that is removed passes nothing on.
+        if let bytes = held, case ChannelEvent.inputClosed = event {
+            held = nil
+            context.fireChannelRead(wrapInboundOut(bytes))
             context.fireChannelReadComplete()
         }
         context.fireUserInboundEventTriggered(event)
@@ -69,7 +71,9 @@ enum ClientHello {
     /// - Returns: nil where that takes more bytes.
     static func begins(_ bytes: ByteBufferView) -> Bool? {
         let bytes = Array(bytes.prefix(bytesNeeded))
-        func agrees(_ index: Int, _ isExpected: (UInt8) -> Bool) -> Bool { index >= bytes.count || isExpected(bytes[index]) }
+        func agrees(_ index: Int, _ isExpected: (UInt8) -> Bool) -> Bool {
+            index >= bytes.count || isExpected(bytes[index])
+        }
         guard agrees(0, { $0 == 22 }), agrees(1, { $0 == 3 }), agrees(2, { $0 <= 4 }), agrees(5, { $0 == 1 }),
             agrees(6, { $0 == 0 }), agrees(9, { $0 == 3 }), agrees(10, { $0 <= 4 })
         else { return false }

@@ -117,7 +117,9 @@ package final class NativeHandler: ChannelInboundHandler {
         self.context = context
         id = shared.hub.add(self)
         logger[metadataKey: "connection"] = "\(id.hub).\(id.number)"
-        var metadata: Logger.Metadata = ["peer": "\(context.remoteAddress?.port.map { "\(origin.peerAddress) port \($0)" } ?? origin.peerAddress)"]
+        var metadata: Logger.Metadata = [
+            "peer": "\(context.remoteAddress?.port.map { "\(origin.peerAddress) port \($0)" } ?? origin.peerAddress)"
+        ]
         if let name = origin.certificateName { metadata["certificate"] = "\(name)" }
         logger.info("connected", metadata: metadata)
         armTimer()

@@ -65,7 +65,9 @@ enum CertificateName {
         case DER.utf8String, DER.printableString, DER.ia5String: text = String(validating: bytes, as: UTF8.self)
         case DER.bmpString where bytes.count.isMultiple(of: 2):
             let start = bytes.startIndex
-            let units = stride(from: start, to: bytes.endIndex, by: 2).map { UInt16(bytes[$0]) << 8 | UInt16(bytes[$0 + 1]) }
+            let units = stride(from: start, to: bytes.endIndex, by: 2).map {
+                UInt16(bytes[$0]) << 8 | UInt16(bytes[$0 + 1])
+            }
             text = String(validating: units, as: UTF16.self)
         default: text = nil
         }
