@@ -33,6 +33,9 @@ package final class Broker: Sendable {
     private let loops: [Loop]
     private let admission: Admission
     private let writerEnd: WriterEnd
+    /// What is counted, for the doors and for who watches.
+    package let metrics: BrokerMetrics
+    let figures: BrokerFigures
     private let listeners = NIOLockedValueBox<[any Channel]>([])
 
     /// One event loop, with what is confined to it.
@@ -59,24 +62,35 @@ package final class Broker: Sendable {
         let queryWorkers = WorkerPool()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
         let admission = Admission(connectionsMax: limits.connectionsMax)
-        let status = StatusReport(
-            configuration: configuration, admission: admission, intake: intake, gauges: Gauges(),
-            cursors: ManagedAtomic(0))
+        let metrics = BrokerMetrics()
+        let board = LoopBoard()
         let pages = PageReader(store: store, workers: readers, limits: limits)
+        let figures = BrokerFigures(
+            metrics: metrics, gauges: Gauges(), admission: admission, intake: intake, pages: pages, board: board,
+            log: store, configuration: configuration)
+        let status = StatusReport(figures: figures, cursors: ManagedAtomic(0))
+        let queries = ObservedLog(store, board: board)
         loops = group.makeIterator().enumerated().map { index, loop in
             Broker.makeLoop(
                 index, loop, configuration: configuration, log: log, intake: intake, announcer: announcer,
-                pages: pages, queries: store, queryWorkers: queryWorkers, status: status)
+                pages: pages, queries: queries, queryWorkers: queryWorkers, status: status)
         }
+        self.metrics = metrics
+        self.figures = figures
         self.intake = intake
         self.group = group
         self.readers = readers
         self.queryWorkers = queryWorkers
         self.admission = admission
         writerEnd = WriterEnd()
-        let writer = GroupCommit(store: store, intake: intake, announcer: announcer, logger: configuration.logger)
+        let writer = GroupCommit(
+            store: store, intake: intake, announcer: announcer, metrics: metrics, logger: configuration.logger)
         let writerEnd = writerEnd
-        startThread("apus-writer") { writerEnd.set(Result { () throws(ApusError) in try writer.run() }) }
+        startThread("apus-writer") {
+            let end = Result { () throws(ApusError) in try writer.run() }
+            if case .failure(let error) = end { metrics.health.failed(error) }
+            writerEnd.set(end)
+        }
         for index in 0..<Broker.readerThreads { startThread("apus-reader-\(index)") { readers.run() } }
         for index in 0..<Broker.queryThreads { startThread("apus-query-\(index)") { queryWorkers.run() } }
     }
@@ -94,13 +108,14 @@ package final class Broker: Sendable {
             let door = NativeDoor(
                 hub: hub, loop: loop, intake: intake, limits: configuration.limits, loops: configuration.eventLoops,
                 log: log, defaultTopic: configuration.defaultTopic, queries: queries, queryWorkers: queryWorkers,
-                gauges: status.gauges, makeStatus: status.json)
+                gauges: status.figures.gauges, metrics: status.figures.metrics, makeStatus: status.json)
             return Loop(
                 loop: loop, hub: NIOLoopBound(hub, eventLoop: loop), door: NIOLoopBound(door, eventLoop: loop),
                 connections: NIOLoopBoundBox([:], eventLoop: loop))
         }.wait()
         guard let made else { preconditionFailure("an event loop that was just made is shut down") }
         announcer.add(LoopPort(loop: loop, hub: made.hub))
+        status.figures.board.add(loop, made.hub)
         return made
     }
 
@@ -112,7 +127,9 @@ package final class Broker: Sendable {
     /// - Throws: `unavailable` or `not-allowed`, naming the address; then nothing stays bound.
     package func listen() async throws(ApusError) -> [SocketAddress] {
         do throws(ApusError) {
-            return try await bindAll()
+            let bound = try await bindAll()
+            metrics.health.serves()
+            return bound
         } catch {
             await closeListeners()
             throw error
@@ -184,6 +201,7 @@ package final class Broker: Sendable {
             guard let loop = loops.first(where: { $0.loop === channel.eventLoop }) else { return }
             PeerWatch.configure(channel, timeoutSeconds: configuration.limits.peerTimeoutSeconds)
             let handler = NativeHandler(door: loop.door.value, now: .now(), logger: configuration.logger)
+            metrics.connectionsAccepted.add()
             let key = ObjectIdentifier(handler)
             loop.connections.value[key] = handler
             channel.closeFuture.assumeIsolated().whenComplete { _ in loop.connections.value[key] = nil }
@@ -202,6 +220,8 @@ package final class Broker: Sendable {
     ///
     /// Takes at most `drain-time` and what a checkpoint takes.
     package func stop() async throws(ApusError) {
+        // Said before anything ends, so that who balances load looks elsewhere.
+        metrics.health.stops()
         await closeListeners()
         for loop in loops {
             loop.loop.execute { for handler in loop.connections.value.values { handler.stop() } }
@@ -214,6 +234,7 @@ package final class Broker: Sendable {
         let result = await Result { () async throws(ApusError) in try await writerEnd.get() }
         readers.close()
         queryWorkers.close()
+        figures.board.close()
         try? await group.shutdownGracefully()
         try result.get()
     }
@@ -223,6 +244,7 @@ package final class Broker: Sendable {
         await closeListeners()
         readers.close()
         queryWorkers.close()
+        figures.board.close()
         try? await group.shutdownGracefully()
     }
 

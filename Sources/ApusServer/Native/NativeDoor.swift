@@ -15,6 +15,9 @@ package final class NativeDoor {
     let queries: any LogQueries
     let queryWorkers: WorkerPool
     let gauges: Gauges
+    let metrics: BrokerMetrics
+    /// This loop's share of what the door counts.
+    let counters: DoorCounters
     let makeStatus: (LogStatus) -> JSON
 
     /// Bytes of incomplete frames on this loop. Each loop has its share of the budget, so no loop asks another.
@@ -24,7 +27,8 @@ package final class NativeDoor {
 
     package init(
         hub: Hub, loop: any EventLoop, intake: Intake, limits: Limits, loops: Int, log: String, defaultTopic: Topic?,
-        queries: any LogQueries, queryWorkers: WorkerPool, gauges: Gauges, makeStatus: @escaping (LogStatus) -> JSON
+        queries: any LogQueries, queryWorkers: WorkerPool, gauges: Gauges, metrics: BrokerMetrics,
+        makeStatus: @escaping (LogStatus) -> JSON
     ) {
         self.hub = hub
         self.loop = loop
@@ -35,6 +39,8 @@ package final class NativeDoor {
         self.queries = queries
         self.queryWorkers = queryWorkers
         self.gauges = gauges
+        self.metrics = metrics
+        counters = metrics.makeDoorCounters(.native)
         self.makeStatus = makeStatus
         interner = Interner(entriesMax: limits.nameCacheEntries)
         heldBytesMax = limits.receiveBytesMax / loops

@@ -26,6 +26,7 @@ extension NativeHandler: SubscriptionOutlet {
     package func encode(_ request: ChunkRequest) -> Chunk { MessageEncoder.chunk(request, way: way ?? .json) }
 
     package func write(_ chunk: Chunk) {
+        shared.counters.messagesOut.add(chunk.count)
         if chunk.bytes.readableBytes > 0 { write(chunk.bytes) }
     }
 
@@ -60,11 +61,20 @@ extension NativeHandler: QueryOutlet {
             case .topics: .topics(FilterSet(query.filters))
             case .status: .status
             }
+        count(query.select)
         let cursor = QueryCursor(
             number: query.query, selection: selection, limit: query.limit, credit: query.credit, log: shared.queries,
             workers: shared.queryWorkers, loop: shared.loop, limits: shared.limits, outlet: self)
         queries[query.query] = cursor
         cursor.resume()
+    }
+
+    private func count(_ select: Query.Selection) {
+        switch select {
+        case .history: shared.metrics.historyQueries.add()
+        case .topics: shared.metrics.topicsQueries.add()
+        case .status: shared.metrics.statusQueries.add()
+        }
     }
 
     package func rows(_ query: QueryCursor, _ batch: MessageBatch, _ range: Range<Int>) {
