@@ -19,6 +19,10 @@ let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let atomics = Target.Dependency.product(name: "Atomics", package: "swift-atomics")
+let hummingbird = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let nioExtras = Target.Dependency.product(name: "NIOExtras", package: "swift-nio-extras")
+let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -49,6 +53,10 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections.git", .upToNextMinor(from: "1.6.0")),
         .package(url: "https://github.com/apple/swift-atomics.git", .upToNextMinor(from: "1.3.0")),
         .package(url: "https://github.com/apple/swift-argument-parser.git", .upToNextMinor(from: "1.8.2")),
+        .package(
+            url: "https://github.com/hummingbird-project/hummingbird.git", .upToNextMinor(from: "2.28.1"), traits: []),
+        .package(url: "https://github.com/apple/swift-http-types.git", .upToNextMinor(from: "1.8.0")),
+        .package(url: "https://github.com/apple/swift-nio-extras.git", .upToNextMinor(from: "1.35.2")),
         .package(url: "https://github.com/groue/GRDB.swift.git", .upToNextMinor(from: "7.10.0")),
         .package(
             url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", .upToNextMinor(from: "0.2.0")),
@@ -56,6 +64,7 @@ let package = Package(
     targets: [
         .target(name: "CApus"),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CLinux"),
         .target(name: "ApusModel", dependencies: ["CApus", nio], swiftSettings: settings),
         .target(name: "ApusWire", dependencies: ["ApusModel", nio], swiftSettings: settings),
         .target(
@@ -76,13 +85,20 @@ let package = Package(
             dependencies: ["ApusModel", "ApusWire", "ApusBroker", nio, nioPosix, nioLocks, logging, deque],
             swiftSettings: settings),
         .target(
+            name: "ApusHTTP",
+            dependencies: [
+                "ApusModel", "ApusBroker", hummingbird, httpTypes, nioExtras, nioHTTPTypes, nio, nioPosix, logging,
+            ],
+            swiftSettings: settings),
+        .target(
             name: "ApusClient",
             dependencies: ["ApusModel", "ApusWire", nio, nioPosix, nioLocks, deque, logging],
             swiftSettings: settings),
         .executableTarget(
             name: "apus",
             dependencies: [
-                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusServer", "ApusClient", "CZlib",
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusServer", "ApusHTTP", "ApusClient", "CZlib",
+                "CLinux",
                 nio, nioPosix, nioLocks, logging, arguments, histogram, grdb, sqlite,
             ],
             swiftSettings: settings),
