@@ -24,7 +24,7 @@ struct Apus: AsyncParsableCommand {
             CommandGroup(
                 name: "Messages",
                 subcommands: [PublishCommand.self, SubscribeCommand.self, HistoryCommand.self, GetCommand.self]),
-            CommandGroup(name: "The broker", subcommands: [ServeCommand.self]),
+            CommandGroup(name: "The broker", subcommands: [ServeCommand.self, DoctorCommand.self]),
             CommandGroup(name: "Looking around", subcommands: [TopicsCommand.self, StatusCommand.self]),
             CommandGroup(name: "Other", subcommands: [BenchCommand.self, CompletionsCommand.self]),
         ])

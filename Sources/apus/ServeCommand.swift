@@ -1,3 +1,4 @@
+internal import ApusHTTP
 internal import ApusModel
 internal import ApusServer
 internal import ApusStore
@@ -40,7 +41,7 @@ struct ServeCommand: AsyncParsableCommand {
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         do throws(ApusError) {
-            try await BrokerProcess(configuration: try brokerConfiguration(), db: options.db).run()
+            try await BrokerProcess(configuration: try brokerConfiguration(), db: options.db, http: options.http).run()
         } catch {
             Console.error(error)
             throw ExitStatus(error.code).exitCode
@@ -76,6 +77,13 @@ struct ServeOptions: ParsableArguments {
             valueName: "host:port"),
         transform: parsing { (text) throws(ApusError) in try ListenAddress(text) })
     var listen: [ListenAddress] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Where to serve /healthz, /readyz and /metrics over HTTP; the port is 2788 if left out. (default: nowhere)",
+            valueName: "host:port"),
+        transform: parsing { (text) throws(ApusError) in try HTTPAddress(text) })
+    var http: HTTPAddress?
 
     @Flag(help: "Listen also where other machines can reach it, although anybody may publish and read then.")
     var allowAnonymous = false

@@ -1,3 +1,4 @@
+internal import ApusHTTP
 internal import ApusModel
 internal import ApusServer
 internal import ApusStore
@@ -8,12 +9,26 @@ internal import Logging
 struct BrokerProcess {
     let configuration: Broker.Configuration
     let db: String
+    /// Where to serve HTTP; nil for not at all.
+    var http: HTTPAddress?
 
     func run() async throws(ApusError) {
         raiseDescriptorLimit()
-        let logger = configuration.logger
         // Before anything is opened or announced: a signal that comes early is obeyed, too.
         let signals = StopSignals()
+        let watch = try await BrokerWatch.start(http: http, configuration)
+        do throws(ApusError) {
+            try await run(signals, watch)
+        } catch {
+            watch.failed(error)
+            await watch.end()
+            throw error
+        }
+        await watch.end()
+    }
+
+    private func run(_ signals: StopSignals, _ watch: BrokerWatch) async throws(ApusError) {
+        let logger = configuration.logger
         let store = try Store.open(path: db, limits: configuration.limits, logger: logger)
         let broker: Broker
         do throws(ApusError) {
@@ -22,18 +37,23 @@ struct BrokerProcess {
             try? store.close()
             throw error
         }
+        watch.opened(broker)
         do throws(ApusError) {
-            for address in try await broker.listen() { Console.line("listening on \(address.apusURL)") }
+            let urls = try await broker.listen().map(\.apusURL)
+            for url in urls { Console.line("listening on \(url)") }
+            watch.serves("listening on \(urls.joined(separator: ", "))")
         } catch {
             try? await broker.stop()
             throw error
         }
         Console.line("keeping messages in \(store.path)")
-        try await serve(broker, until: signals)
+        try await serve(broker, until: signals, watch)
     }
 
     /// Until a signal asks for the end, or the log fails.
-    private func serve(_ broker: Broker, until signals: StopSignals) async throws(ApusError) {
+    private func serve(
+        _ broker: Broker, until signals: StopSignals, _ watch: BrokerWatch
+    ) async throws(ApusError) {
         let failure = await withTaskGroup(of: ApusError?.self) { group in
             group.addTask {
                 do throws(ApusError) {
@@ -50,6 +70,7 @@ struct BrokerProcess {
             let first = await group.next() ?? nil
             if first == nil {
                 Console.line("stopping")
+                watch.stops()
                 do throws(ApusError) { try await broker.stop() } catch { return error as ApusError? }
             }
             group.cancelAll()

@@ -1,0 +1,90 @@
+internal import ApusBroker
+internal import ApusHTTP
+internal import ApusModel
+internal import ApusServer
+internal import Foundation
+internal import NIOConcurrencyHelpers
+
+/// Who looks at the broker from outside: the HTTP door and the service manager. There before the broker is, so that a
+/// start that takes its time can be seen, and gone after it.
+final class BrokerWatch: Sendable {
+    private struct State {
+        var broker: Broker?
+        var watchdog: Task<Void, Never>?
+    }
+
+    /// An event loop that takes no turn for so long is stuck.
+    private static let aliveSeconds = 5.0
+
+    private let state = NIOLockedValueBox(State())
+    private let door = NIOLockedValueBox<HTTPDoor?>(nil)
+    private let notify: SystemdNotify?
+
+    private init(notify: SystemdNotify?) { self.notify = notify }
+
+    /// - Parameter http: where to serve HTTP; nil for not at all.
+    /// - Throws: `unavailable` or `not-allowed`, naming the address.
+    static func start(
+        http: HTTPAddress?, _ configuration: Broker.Configuration,
+        environment: [String: String] = ProcessInfo.processInfo.environment
+    ) async throws(ApusError) -> BrokerWatch {
+        let watch = BrokerWatch(notify: SystemdNotify(environment: environment))
+        guard let http else { return watch }
+        guard http.isLoopback || configuration.allowsAnonymous else {
+            throw ApusError(
+                .notAllowed, "other machines can reach \(http), and there is no authentication",
+                hint: "Serve HTTP on 127.0.0.1 or [::1], or say --allow-anonymous if everybody may see the figures.")
+        }
+        let door = try await HTTPDoor.start(
+            HTTPDoor.Configuration(
+                address: http, limits: configuration.limits, logger: configuration.logger),
+            pages: watch.pages(version: configuration.version))
+        watch.door.withLockedValue { $0 = door }
+        Console.line("listening on \(door.url)")
+        return watch
+    }
+
+    private func pages(version: String) -> HTTPPages {
+        HTTPPages(
+            version: version,
+            metrics: { [self] in await broker?.metricFamilies() ?? [] },
+            reasonsNotReady: { [self] in
+                broker?.reasonsNotReady
+                    ?? [BrokerHealth.Reason(code: "starting", message: "the broker opens its log")]
+            },
+            isAlive: { [self] in await broker?.isAlive(withinSeconds: BrokerWatch.aliveSeconds) ?? true })
+    }
+
+    private var broker: Broker? { state.withLockedValue { $0.broker } }
+
+    /// The log is open: from here on the broker's own figures are shown.
+    func opened(_ broker: Broker) { state.withLockedValue { $0.broker = broker } }
+
+    /// It listens.
+    func serves(_ status: String) {
+        notify?.ready(status)
+        guard let notify, let microseconds = notify.watchdogMicroseconds, let broker else { return }
+        let watchdog = Task {
+            while !Task.isCancelled {
+                if await broker.isAlive(withinSeconds: BrokerWatch.aliveSeconds) { notify.watchdog() }
+                // Half of it, so that one that comes late is still in time.
+                try? await Task.sleep(nanoseconds: microseconds / 2 * 1_000)
+            }
+        }
+        state.withLockedValue { $0.watchdog = watchdog }
+    }
+
+    func stops() { notify?.stopping() }
+
+    func failed(_ error: ApusError) { notify?.status("failed: \(error.message)") }
+
+    /// After the broker has ended.
+    func end() async {
+        state.withLockedValue { $0.watchdog }?.cancel()
+        let door = door.withLockedValue { door in
+            defer { door = nil }
+            return door
+        }
+        await door?.stop()
+    }
+}
