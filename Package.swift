@@ -23,6 +23,7 @@ let hummingbird = Target.Dependency.product(name: "HummingbirdCore", package: "h
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let nioExtras = Target.Dependency.product(name: "NIOExtras", package: "swift-nio-extras")
 let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -57,6 +58,7 @@ let package = Package(
             url: "https://github.com/hummingbird-project/hummingbird.git", .upToNextMinor(from: "2.28.1"), traits: []),
         .package(url: "https://github.com/apple/swift-http-types.git", .upToNextMinor(from: "1.8.0")),
         .package(url: "https://github.com/apple/swift-nio-extras.git", .upToNextMinor(from: "1.35.2")),
+        .package(url: "https://github.com/jpsim/Yams.git", .upToNextMinor(from: "6.2.2")),
         .package(url: "https://github.com/groue/GRDB.swift.git", .upToNextMinor(from: "7.10.0")),
         .package(
             url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", .upToNextMinor(from: "0.2.0")),
@@ -128,6 +130,13 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "ApusHTTPTests",
+            dependencies: [
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusServer", "ApusHTTP", "ApusTesting",
+                httpTypes, nio, logging, yams,
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "ApusClientTests",
             dependencies: [
                 "ApusModel", "ApusWire", "ApusClient", "ApusBroker", "ApusStore", "ApusServer", "ApusTesting", nio,
@@ -137,7 +146,8 @@ let package = Package(
         .testTarget(
             name: "ApusTests",
             dependencies: [
-                "apus", "ApusModel", "ApusWire", "ApusClient", "ApusBroker", nio, nioPosix, nioLocks, logging,
+                "apus", "ApusModel", "ApusWire", "ApusClient", "ApusBroker", "ApusHTTP", nio, nioPosix, nioLocks,
+                logging,
                 arguments,
             ],
             swiftSettings: settings),

@@ -69,11 +69,10 @@ package final class Broker: Sendable {
             metrics: metrics, gauges: Gauges(), admission: admission, intake: intake, pages: pages, board: board,
             log: store, configuration: configuration)
         let status = StatusReport(figures: figures, cursors: ManagedAtomic(0))
-        let queries = ObservedLog(store, board: board)
         loops = group.makeIterator().enumerated().map { index, loop in
             Broker.makeLoop(
                 index, loop, configuration: configuration, log: log, intake: intake, announcer: announcer,
-                pages: pages, queries: queries, queryWorkers: queryWorkers, status: status)
+                pages: pages, queries: store, queryWorkers: queryWorkers, status: status)
         }
         self.metrics = metrics
         self.figures = figures
@@ -108,7 +107,8 @@ package final class Broker: Sendable {
             let door = NativeDoor(
                 hub: hub, loop: loop, intake: intake, limits: configuration.limits, loops: configuration.eventLoops,
                 log: log, defaultTopic: configuration.defaultTopic, queries: queries, queryWorkers: queryWorkers,
-                gauges: status.figures.gauges, metrics: status.figures.metrics, makeStatus: status.json)
+                gauges: status.figures.gauges, metrics: status.figures.metrics,
+                gatherFigures: status.figures.board.gather, makeStatus: status.json)
             return Loop(
                 loop: loop, hub: NIOLoopBound(hub, eventLoop: loop), door: NIOLoopBound(door, eventLoop: loop),
                 connections: NIOLoopBoundBox([:], eventLoop: loop))

@@ -27,6 +27,7 @@ struct StatusReport: Sendable {
             JSON.Member("publishers", number(log.publishers)),
             JSON.Member("file-bytes", number(log.fileBytes)),
             JSON.Member("wal-bytes", number(log.walBytes)),
+            JSON.Member("wal-used-bytes", number(log.walUsedBytes)),
             JSON.Member("sqlite", .string(log.sqliteVersion)),
             JSON.Member("connections", number(figures.admission.open)),
             JSON.Member("cursors", number(cursors.load(ordering: .relaxed))),

@@ -41,7 +41,8 @@ struct ServeCommand: AsyncParsableCommand {
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         do throws(ApusError) {
-            try await BrokerProcess(configuration: try brokerConfiguration(), db: options.db, http: options.http).run()
+            try await BrokerProcess(configuration: try brokerConfiguration(), db: options.db, http: options.httpService)
+                .run()
         } catch {
             Console.error(error)
             throw ExitStatus(error.code).exitCode
@@ -84,6 +85,10 @@ struct ServeOptions: ParsableArguments {
             valueName: "host:port"),
         transform: parsing { (text) throws(ApusError) in try HTTPAddress(text) })
     var http: HTTPAddress?
+
+    var httpService: BrokerWatch.HTTP? {
+        http.map { BrokerWatch.HTTP(address: $0, allowsAnonymous: allowAnonymous) }
+    }
 
     @Flag(help: "Listen also where other machines can reach it, although anybody may publish and read then.")
     var allowAnonymous = false

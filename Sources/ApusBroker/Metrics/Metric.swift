@@ -98,6 +98,9 @@ extension Metric {
     package static let walBytes = Metric(
         "apus_log_wal_bytes", .gauge, "bytes",
         "Size of the write-ahead log's file. It keeps the size that it once had.")
+    package static let walUsedBytes = Metric(
+        "apus_log_wal_used_bytes", .gauge, "bytes",
+        "What of the write-ahead log cannot be written over yet. Beyond the limit wal-pause somebody's reader pins it.")
     package static let freeBytes = Metric(
         "apus_log_filesystem_free_bytes", .gauge, "bytes", "What the broker may still write to the log's file system.")
     package static let topics = Metric("apus_topics", .gauge, "topics", "Topics in the log.")
@@ -131,7 +134,8 @@ extension Metric {
         messagesIn, messagesOut, bytesIn, bytesOut, errors, commitDuration, commitMessages, commitBytes, syncDuration,
         uncommittedBytes, tailBytes, pageBytes, receiveBytes, connections, connectionsAccepted, connectionsRefused,
         authenticationFailures, pausedPublishers, queries, cursors, cursorsBehind, cursorLag, logHead, logFirst,
-        logBytes, walBytes, freeBytes, topics, encodings, publishers, ready, notReady, limits, build, resident, cpu,
+        logBytes, walBytes, walUsedBytes, freeBytes, topics, encodings, publishers, ready, notReady, limits, build,
+        resident, cpu,
         descriptors, descriptorsMax, started,
     ]
 }

@@ -83,6 +83,7 @@ struct BrokerFigures: Sendable {
         [
             MetricFamily(.logHead, Double(log.head)), MetricFamily(.logFirst, Double(log.first)),
             MetricFamily(.logBytes, log.fileBytes), MetricFamily(.walBytes, log.walBytes),
+            MetricFamily(.walUsedBytes, log.walUsedBytes),
         ]
             + (ProcessFigures.freeBytes(beside: log.path).map { [MetricFamily(.freeBytes, $0)] } ?? [])
             + [

@@ -2,10 +2,10 @@ internal import ApusBroker
 internal import NIOConcurrencyHelpers
 internal import NIOCore
 
-/// Asks every event loop for its figures, and waits for all of them.
+/// Asks every event loop for its figures.
 ///
-/// Waiting is for threads that may block, never for an event loop. It is bounded: a loop that does not answer is itself
-/// a figure.
+/// Waiting for them is for threads that may block, never for an event loop. It is bounded: a loop that does not answer is
+/// itself a figure.
 final class LoopBoard: Sendable {
     struct Member: Sendable {
         let loop: any EventLoop
@@ -27,43 +27,54 @@ final class LoopBoard: Sendable {
 
     /// - Returns: nil where a loop did not answer in time.
     func gather(timeoutSeconds: Double) -> LoopFigures? {
-        let answers = ask(timeoutSeconds: timeoutSeconds) { member, answer in
-            member.loop.execute { member.hub.value.figures(answer) }
+        ask().wait(timeoutSeconds: timeoutSeconds) == nil ? nil : latest
+    }
+
+    /// Brings ``latest`` up to date.
+    ///
+    /// - Parameter done: called on one of the loops, or at once where there are none.
+    func gather(_ done: @escaping @Sendable () -> Void) { _ = ask(done) }
+
+    private func ask(_ done: @escaping @Sendable () -> Void = {}) -> Gathering {
+        let members = members.withLockedValue { $0 }
+        let gathering = Gathering(expected: members.count) { [newest] figures in
+            newest.withLockedValue { $0 = LoopFigures.merged(figures) }
+            done()
         }
-        guard let answers else { return nil }
-        let figures = LoopFigures.merged(answers)
-        newest.withLockedValue { $0 = figures }
-        return figures
+        for member in members { member.loop.execute { member.hub.value.figures { gathering.add($0) } } }
+        if members.isEmpty { done() }
+        return gathering
     }
 
     /// Whether every loop takes its turns.
     func isAlive(timeoutSeconds: Double) -> Bool {
-        ask(timeoutSeconds: timeoutSeconds) { member, answer in member.loop.execute { answer(LoopFigures()) } } != nil
-    }
-
-    private func ask(
-        timeoutSeconds: Double, _ question: (Member, @escaping @Sendable (LoopFigures) -> Void) -> Void
-    ) -> [LoopFigures]? {
         let members = members.withLockedValue { $0 }
         let gathering = Gathering(expected: members.count)
-        for member in members { question(member) { gathering.add($0) } }
-        return gathering.wait(timeoutSeconds: timeoutSeconds)
+        for member in members { member.loop.execute { gathering.add(LoopFigures()) } }
+        return gathering.wait(timeoutSeconds: timeoutSeconds) != nil
     }
 }
 
 /// Answers that come from several threads.
 private final class Gathering: Sendable {
     private let expected: Int
+    private let done: @Sendable ([LoopFigures]) -> Void
     /// How many have come. Protects `answers`.
     private let present = ConditionLock(value: 0)
     nonisolated(unsafe) private var answers: [LoopFigures] = []
 
-    init(expected: Int) { self.expected = expected }
+    /// - Parameter done: called once, on the thread of the last answer, before anybody who waits goes on.
+    init(expected: Int, _ done: @escaping @Sendable ([LoopFigures]) -> Void = { _ in }) {
+        self.expected = expected
+        self.done = done
+    }
 
     func add(_ figures: LoopFigures) {
         present.lock()
         answers.append(figures)
-        present.unlock(withValue: answers.count)
+        let all = answers
+        if all.count == expected { done(all) }
+        present.unlock(withValue: all.count)
     }
 
     func wait(timeoutSeconds: Double) -> [LoopFigures]? {

@@ -18,6 +18,8 @@ package final class NativeDoor {
     let metrics: BrokerMetrics
     /// This loop's share of what the door counts.
     let counters: DoorCounters
+    /// Brings the figures that `makeStatus` shows up to date, and calls back on any thread.
+    let gatherFigures: (@escaping @Sendable () -> Void) -> Void
     let makeStatus: (LogStatus) -> JSON
 
     /// Bytes of incomplete frames on this loop. Each loop has its share of the budget, so no loop asks another.
@@ -28,6 +30,7 @@ package final class NativeDoor {
     package init(
         hub: Hub, loop: any EventLoop, intake: Intake, limits: Limits, loops: Int, log: String, defaultTopic: Topic?,
         queries: any LogQueries, queryWorkers: WorkerPool, gauges: Gauges, metrics: BrokerMetrics,
+        gatherFigures: @escaping (@escaping @Sendable () -> Void) -> Void,
         makeStatus: @escaping (LogStatus) -> JSON
     ) {
         self.hub = hub
@@ -41,6 +44,7 @@ package final class NativeDoor {
         self.gauges = gauges
         self.metrics = metrics
         counters = metrics.makeDoorCounters(.native)
+        self.gatherFigures = gatherFigures
         self.makeStatus = makeStatus
         interner = Interner(entriesMax: limits.nameCacheEntries)
         heldBytesMax = limits.receiveBytesMax / loops

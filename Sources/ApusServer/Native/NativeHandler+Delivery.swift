@@ -66,7 +66,11 @@ extension NativeHandler: QueryOutlet {
             number: query.query, selection: selection, limit: query.limit, credit: query.credit, log: shared.queries,
             workers: shared.queryWorkers, loop: shared.loop, limits: shared.limits, outlet: self)
         queries[query.query] = cursor
-        cursor.resume()
+        guard query.select == .status else { return cursor.resume() }
+        // Its row is made of what the event loops say now.
+        let bound = NIOLoopBound(cursor, eventLoop: shared.loop)
+        let loop = shared.loop
+        shared.gatherFigures { loop.execute { bound.value.resume() } }
     }
 
     private func count(_ select: Query.Selection) {

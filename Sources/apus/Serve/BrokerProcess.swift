@@ -1,4 +1,3 @@
-internal import ApusHTTP
 internal import ApusModel
 internal import ApusServer
 internal import ApusStore
@@ -9,8 +8,8 @@ internal import Logging
 struct BrokerProcess {
     let configuration: Broker.Configuration
     let db: String
-    /// Where to serve HTTP; nil for not at all.
-    var http: HTTPAddress?
+    /// How to serve HTTP; nil for not at all.
+    var http: BrokerWatch.HTTP?
 
     func run() async throws(ApusError) {
         raiseDescriptorLimit()

@@ -22,29 +22,40 @@ final class BrokerWatch: Sendable {
 
     private init(notify: SystemdNotify?) { self.notify = notify }
 
-    /// - Parameter http: where to serve HTTP; nil for not at all.
+    /// The HTTP door as it is configured.
+    struct HTTP: Sendable {
+        var address: HTTPAddress
+        /// Whether other machines may reach it although there are no users.
+        var allowsAnonymous = false
+        /// Whether a request may see the metrics.
+        var authorize: @Sendable (HTTPCredentials) async -> HTTPAccess = { _ in .granted }
+    }
+
+    /// - Parameter http: how to serve HTTP; nil for not at all.
     /// - Throws: `unavailable` or `not-allowed`, naming the address.
     static func start(
-        http: HTTPAddress?, _ configuration: Broker.Configuration,
+        http: HTTP?, _ configuration: Broker.Configuration,
         environment: [String: String] = ProcessInfo.processInfo.environment
     ) async throws(ApusError) -> BrokerWatch {
         let watch = BrokerWatch(notify: SystemdNotify(environment: environment))
         guard let http else { return watch }
-        guard http.isLoopback || configuration.allowsAnonymous else {
+        guard http.address.isLoopback || http.allowsAnonymous else {
             throw ApusError(
-                .notAllowed, "other machines can reach \(http), and there is no authentication",
+                .notAllowed, "other machines can reach \(http.address), and there is no authentication",
                 hint: "Serve HTTP on 127.0.0.1 or [::1], or say --allow-anonymous if everybody may see the figures.")
         }
         let door = try await HTTPDoor.start(
             HTTPDoor.Configuration(
-                address: http, limits: configuration.limits, logger: configuration.logger),
-            pages: watch.pages(version: configuration.version))
+                address: http.address, limits: configuration.limits, logger: configuration.logger),
+            pages: watch.pages(version: configuration.version, authorize: http.authorize))
         watch.door.withLockedValue { $0 = door }
         Console.line("listening on \(door.url)")
         return watch
     }
 
-    private func pages(version: String) -> HTTPPages {
+    private func pages(
+        version: String, authorize: @escaping @Sendable (HTTPCredentials) async -> HTTPAccess
+    ) -> HTTPPages {
         HTTPPages(
             version: version,
             metrics: { [self] in await broker?.metricFamilies() ?? [] },
@@ -52,7 +63,8 @@ final class BrokerWatch: Sendable {
                 broker?.reasonsNotReady
                     ?? [BrokerHealth.Reason(code: "starting", message: "the broker opens its log")]
             },
-            isAlive: { [self] in await broker?.isAlive(withinSeconds: BrokerWatch.aliveSeconds) ?? true })
+            isAlive: { [self] in await broker?.isAlive(withinSeconds: BrokerWatch.aliveSeconds) ?? true },
+            authorize: authorize)
     }
 
     private var broker: Broker? { state.withLockedValue { $0.broker } }
