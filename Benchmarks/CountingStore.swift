@@ -25,15 +25,13 @@ final class CountingStore: LogStore, LogQueries {
     func history(_ request: HistoryRequest) throws(ApusError) -> MessageBatch { try store.history(request) }
     func status() throws(ApusError) -> LogStatus { try store.status() }
 
-    func start(_ position: StartPosition, filters: FilterSet) throws(ApusError) -> Seq {
-        try store.start(position, filters: filters)
+    func start(_ lookUp: StartLookUp) throws(ApusError) -> LookUpStep<Seq, StartLookUp> { try store.start(lookUp) }
+
+    func bounds(_ lookUp: BoundsLookUp) throws(ApusError) -> LookUpStep<SeqRange, BoundsLookUp> {
+        try store.bounds(lookUp)
     }
 
-    func bounds(_ selection: HistorySelection) throws(ApusError) -> (after: Seq, through: Seq) {
-        try store.bounds(selection)
-    }
-
-    func topics(_ filters: FilterSet, afterID: Int64, countMax: Int) throws(ApusError) -> TopicPage {
-        try store.topics(filters, afterID: afterID, countMax: countMax)
+    func topics(_ lookUp: TopicsLookUp) throws(ApusError) -> LookUpStep<TopicPage, TopicsLookUp> {
+        try store.topics(lookUp)
     }
 }

@@ -98,8 +98,8 @@ package final class HTTPDoor: Sendable {
         let bytes = limits.httpHeaderBytesMax
         let seconds = limits.httpTimeoutSeconds
         return HTTP1Channel(
-            responder: { request, writer, _ in
-                try await answer(request, writer, pages)
+            responder: { request, writer, channel in
+                try await answer(request, writer, pages, peerAddress: channel.remoteAddress?.ipAddress ?? "local")
             },
             configuration: HTTP1Channel.Configuration(
                 additionalChannelHandlers: [RequestDeadline(seconds: seconds)],
@@ -110,10 +110,11 @@ package final class HTTPDoor: Sendable {
     private static let bodyBytesMax = 64 << 10
 
     private static func answer(
-        _ request: Request, _ writer: consuming ResponseWriter, _ pages: HTTPPages
+        _ request: Request, _ writer: consuming ResponseWriter, _ pages: HTTPPages, peerAddress: String
     ) async throws {
         let reply = await pages.reply(
-            request.method, path: request.uri.path, authorization: request.headers[.authorization])
+            request.method, path: request.uri.path, authorization: request.headers[.authorization],
+            peerAddress: peerAddress)
         var head = reply.head
         // No page wants a body, and a long one is not read to its end for nothing: the connection ends instead.
         let hasLongBody =

@@ -10,15 +10,17 @@ package struct HTTPPages: Sendable {
     package var reasonsNotReady: @Sendable () -> [BrokerHealth.Reason]
     /// Whether the broker's threads take their turns.
     package var isAlive: @Sendable () async -> Bool
-    /// Whether metrics may be seen. Called for each request to them.
-    package var authorize: @Sendable (HTTPCredentials) async -> HTTPAccess
+    /// Whether metrics may be seen: by whom, from which address. Called for each request to them.
+    package var authorize: @Sendable (HTTPCredentials, _ peerAddress: String) async -> HTTPAccess
     package var version: String
 
     package init(
         version: String, metrics: @escaping @Sendable () async -> [MetricFamily],
         reasonsNotReady: @escaping @Sendable () -> [BrokerHealth.Reason],
         isAlive: @escaping @Sendable () async -> Bool = { true },
-        authorize: @escaping @Sendable (HTTPCredentials) async -> HTTPAccess = { _ in .granted }
+        authorize: @escaping @Sendable (HTTPCredentials, _ peerAddress: String) async -> HTTPAccess = { _, _ in
+            .granted
+        }
     ) {
         self.version = version
         self.metrics = metrics
@@ -27,7 +29,7 @@ package struct HTTPPages: Sendable {
         self.authorize = authorize
     }
 
-    func reply(_ method: HTTPRequest.Method, path: String, authorization: String?) async -> HTTPReply {
+    func reply(_ method: HTTPRequest.Method, path: String, authorization: String?, peerAddress: String = "") async -> HTTPReply {
         guard let page = pages[path] else {
             return .problem(.notFound, code: "not-found", "there is no \(path)", hint: "GET / lists what there is.")
         }
@@ -37,15 +39,20 @@ package struct HTTPPages: Sendable {
             reply.allow = "GET, HEAD"
             return reply
         }
-        return await page(authorization)
+        return await page(Visitor(authorization: authorization, address: peerAddress))
     }
 
-    private var pages: [String: @Sendable (String?) async -> HTTPReply] {
+    private struct Visitor: Sendable {
+        let authorization: String?
+        let address: String
+    }
+
+    private var pages: [String: @Sendable (Visitor) async -> HTTPReply] {
         [
             "/": { _ in .text(index) },
             "/healthz": { _ in await health() },
             "/readyz": { _ in readiness() },
-            "/metrics": { await metrics(authorization: $0) },
+            "/metrics": { await metrics(for: $0) },
         ]
     }
 
@@ -79,8 +86,8 @@ package struct HTTPPages: Sendable {
             .object([JSON.Member("ready", .bool(reasons.isEmpty)), JSON.Member("reasons", .array(list))]))
     }
 
-    private func metrics(authorization: String?) async -> HTTPReply {
-        switch await authorize(HTTPCredentials(authorization: authorization)) {
+    private func metrics(for visitor: Visitor) async -> HTTPReply {
+        switch await authorize(HTTPCredentials(authorization: visitor.authorization), visitor.address) {
         case .granted:
             return HTTPReply(
                 status: .ok, contentType: PrometheusText.contentType, body: PrometheusText.write(await metrics()))

@@ -24,6 +24,9 @@ public struct Encoding: Hashable, Sendable {
         }
     }
 
+    /// Bytes of memory: its texts are kept twice.
+    package var cost: Int { 2 * storage.raw.count + 192 }
+
     /// The longest field, in bytes.
     public static let fieldBytesMax = 255
     public static let undeclared = Encoding(storage: Storage([nil, nil, nil, nil, nil]))

@@ -2,6 +2,9 @@
 public struct Limits: Sendable, Hashable {
     // Admission
     public var connectionsMax = 10_000
+    public var loginQueueMax = 256
+    public var loginDelaySeconds = 30
+    public var loginRecordsMax = 10_000
     // Frames
     public var headerBytesMax = 65_535
     public var messageBytesMax = 8 << 20
@@ -28,6 +31,7 @@ public struct Limits: Sendable, Hashable {
     public var walPauseBytes = 64 << 20
     public var walBytesMax = 1 << 30
     public var nameCacheEntries = 65_536
+    public var nameCacheBytes = 16 << 20
     // Delivery
     public var tailBytesMax = 64 << 20
     public var outboxBytesMax = 1 << 20
@@ -90,6 +94,18 @@ extension Limits {
         Row(
             "max-connections", \.connectionsMax, "connections", 1...1_000_000,
             "Open connections. Beyond it the broker stops accepting; the kernel's backlog waits."),
+        Row(
+            "login-queue", \.loginQueueMax, "logins", 1...100_000,
+            "Logins that wait to be checked; the addresses they come from take turns. Beyond it the newest one of the address with the most is refused with busy."
+        ),
+        Row(
+            "login-delay", \.loginDelaySeconds, "seconds", 0...3_600,
+            "The longest delay of a login after failed ones of the same user from the same address: 0.25 s after the first, doubled by each."
+        ),
+        Row(
+            "login-records", \.loginRecordsMax, "records", 1...1_000_000,
+            "Users and addresses whose failed logins are remembered. Beyond it the one that failed longest ago is forgotten."
+        ),
         Row(
             "max-header-bytes", \.headerBytesMax, "bytes", 128...65_535,
             "One frame's header. Beyond it the connection ends with header-too-large, before anything is allocated."),
@@ -164,6 +180,10 @@ extension Limits {
             "name-cache", \.nameCacheEntries, "names", 16...16_777_216,
             "Topics kept in memory by the writer, and by each event loop. Others are looked up in the file."),
         Row(
+            "name-cache-bytes", \.nameCacheBytes, "bytes", 65_536...(1 << 40),
+            "Texts of topics that the writer keeps, and each of four readers; a part of it for other names and filters. Others are looked up in the file."
+        ),
+        Row(
             "tail-bytes", \.tailBytesMax, "bytes", anyBytes,
             "The newest committed messages kept in memory, storage allocated. Older ones are read from the log."),
         Row(
@@ -171,7 +191,7 @@ extension Limits {
             "Bytes on their way to one connection. Beyond it its cursors pause; nothing is dropped."),
         Row(
             "page-bytes", \.pageBytesMax, "bytes", 4_096...(1 << 30),
-            "Messages read from the log at a time for a subscription that is behind, or for a query."),
+            "Messages, or topics, read from the log at a time for a subscription that is behind, or for a query."),
         Row(
             "pages-bytes", \.pagesBytesMax, "bytes", 65_536...(1 << 40),
             "Pages read from the log and kept for others that read the same range. Beyond it the oldest go."),

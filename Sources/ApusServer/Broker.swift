@@ -18,6 +18,8 @@ package final class Broker: Sendable {
         package var defaultTopic: Topic?
         /// Whether addresses that other machines reach may be listened on, although there is no authentication.
         package var allowsAnonymous = false
+        /// Who the users are, and what they may do.
+        package var access: any AccessControl = OpenAccess()
         package var version = "0"
         package var logger = Logger(label: "apus")
 
@@ -30,6 +32,9 @@ package final class Broker: Sendable {
     private let intake: Intake
     private let readers: WorkerPool
     private let queryWorkers: WorkerPool
+    private let loginWorkers: WorkerPool
+    /// Checks logins, for every door.
+    package let logins: Authenticator
     private let loops: [Loop]
     private let admission: Admission
     private let writerEnd: WriterEnd
@@ -49,6 +54,8 @@ package final class Broker: Sendable {
     /// Threads for catch-up pages, and threads for queries: a query never delays a subscriber.
     private static let readerThreads = 2
     private static let queryThreads = 2
+    /// Threads that check passwords: they may take half of the cores, so that who is logged in is served meanwhile.
+    private static let loginThreads = max(1, min(2, System.coreCount / 2))
 
     /// Starts everything but the listeners. The store is the broker's from here on: it closes it.
     package init(store: any LogStore & LogQueries, configuration: Configuration) throws(ApusError) {
@@ -60,14 +67,16 @@ package final class Broker: Sendable {
         let announcer = Announcer(head: store.head)
         let readers = WorkerPool()
         let queryWorkers = WorkerPool()
+        let loginWorkers = WorkerPool()
+        let logins = Authenticator(access: configuration.access, workers: loginWorkers, limits: limits)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
         let admission = Admission(connectionsMax: limits.connectionsMax)
         let metrics = BrokerMetrics()
         let board = LoopBoard()
         let pages = PageReader(store: store, workers: readers, limits: limits)
         let figures = BrokerFigures(
-            metrics: metrics, gauges: Gauges(), admission: admission, intake: intake, pages: pages, board: board,
-            log: store, configuration: configuration)
+            metrics: metrics, gauges: Gauges(), logins: logins, admission: admission, intake: intake, pages: pages,
+            board: board, log: store, configuration: configuration)
         let status = StatusReport(figures: figures, cursors: ManagedAtomic(0))
         loops = group.makeIterator().enumerated().map { index, loop in
             Broker.makeLoop(
@@ -80,6 +89,8 @@ package final class Broker: Sendable {
         self.group = group
         self.readers = readers
         self.queryWorkers = queryWorkers
+        self.loginWorkers = loginWorkers
+        self.logins = logins
         self.admission = admission
         writerEnd = WriterEnd()
         let writer = GroupCommit(
@@ -92,6 +103,7 @@ package final class Broker: Sendable {
         }
         for index in 0..<Broker.readerThreads { startThread("apus-reader-\(index)") { readers.run() } }
         for index in 0..<Broker.queryThreads { startThread("apus-query-\(index)") { queryWorkers.run() } }
+        for index in 0..<Broker.loginThreads { startThread("apus-login-\(index)") { loginWorkers.run() } }
     }
 
     private static func makeLoop(
@@ -107,8 +119,8 @@ package final class Broker: Sendable {
             let door = NativeDoor(
                 hub: hub, loop: loop, intake: intake, limits: configuration.limits, loops: configuration.eventLoops,
                 log: log, defaultTopic: configuration.defaultTopic, queries: queries, queryWorkers: queryWorkers,
-                gauges: status.figures.gauges, metrics: status.figures.metrics,
-                gatherFigures: status.figures.board.gather, makeStatus: status.json)
+                gauges: status.figures.gauges, metrics: status.figures.metrics, logins: status.figures.logins,
+                clock: wallClock, gatherFigures: status.figures.board.gather, makeStatus: status.json)
             return Loop(
                 loop: loop, hub: NIOLoopBound(hub, eventLoop: loop), door: NIOLoopBound(door, eventLoop: loop),
                 connections: NIOLoopBoundBox([:], eventLoop: loop))
@@ -140,11 +152,11 @@ package final class Broker: Sendable {
         var bound: [SocketAddress] = []
         for listen in configuration.listen {
             for address in try listen.resolve() {
-                guard address.isLoopback || configuration.allowsAnonymous else {
+                guard address.isLoopback || configuration.allowsAnonymous || !configuration.access.isOpen else {
                     throw ApusError(
                         .notAllowed, "other machines can reach \(listen), and there is no authentication",
                         hint:
-                            "Listen on 127.0.0.1 or [::1], or say --allow-anonymous if everybody may publish and read.")
+                            "Listen on 127.0.0.1 or [::1], name users with --users, or say --allow-anonymous if everybody may publish and read.")
                 }
                 let channel = try await bind(address, listen)
                 listeners.withLockedValue { $0.append(channel) }
@@ -200,12 +212,24 @@ package final class Broker: Sendable {
         channel.eventLoop.makeCompletedFuture {
             guard let loop = loops.first(where: { $0.loop === channel.eventLoop }) else { return }
             PeerWatch.configure(channel, timeoutSeconds: configuration.limits.peerTimeoutSeconds)
-            let handler = NativeHandler(door: loop.door.value, now: .now(), logger: configuration.logger)
+            let handler = NativeHandler(
+                door: loop.door.value, now: .now(), allowsAnonymous: configuration.allowsAnonymous,
+                logger: configuration.logger)
             metrics.connectionsAccepted.add()
             let key = ObjectIdentifier(handler)
             loop.connections.value[key] = handler
             channel.closeFuture.assumeIsolated().whenComplete { _ in loop.connections.value[key] = nil }
             try channel.pipeline.syncOperations.addHandler(handler)
+        }
+    }
+
+    // MARK: Users
+
+    /// The users were read again: every connection is looked at, on its own event loop. Who is gone is sent away; for
+    /// the others their new rights hold at once, and nothing is dropped.
+    package func accessChanged() {
+        for loop in loops {
+            loop.loop.execute { for handler in loop.connections.value.values { handler.accessChanged() } }
         }
     }
 
@@ -235,6 +259,7 @@ package final class Broker: Sendable {
         readers.close()
         queryWorkers.close()
         figures.board.close()
+        loginWorkers.close()
         try? await group.shutdownGracefully()
         try result.get()
     }
@@ -245,6 +270,7 @@ package final class Broker: Sendable {
         readers.close()
         queryWorkers.close()
         figures.board.close()
+        loginWorkers.close()
         try? await group.shutdownGracefully()
     }
 

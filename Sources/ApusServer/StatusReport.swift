@@ -12,6 +12,7 @@ struct StatusReport: Sendable {
         let limits = Limits.table.map {
             JSON.Member($0.name, .integer(Int64($0.value(in: figures.configuration.limits))))
         }
+        let counts = figures.logins.counts
         let traffic = figures.metrics.allDoors
         let loops = figures.board.latest
         let errors = figures.gauges.errors.sorted { $0.key.rawValue < $1.key.rawValue }
@@ -40,6 +41,9 @@ struct StatusReport: Sendable {
             JSON.Member("lag-max", .unsigned(loops.lagMax)),
             JSON.Member("slowest-cursors", .array(loops.slowest.map(StatusReport.json))),
             JSON.Member("uncommitted-bytes", number(figures.intake.uncommittedBytes)),
+            JSON.Member("logins", number(counts.accepted)),
+            JSON.Member("logins-refused", number(counts.refused)),
+            JSON.Member("logins-busy", number(counts.busy)),
             JSON.Member(
                 "errors", .object(errors.map { JSON.Member($0.key.rawValue, number($0.value)) })),
             JSON.Member("limits", .object(limits)),

@@ -3,7 +3,7 @@ internal import ApusModel
 
 extension LogReader {
     /// Payload and header bytes searched in one call.
-    private static let searchBytesMax = 32 << 20
+    static let searchBytesMax = 32 << 20
 
     /// The next page of a history query.
     func history(_ request: HistoryRequest) throws(ApusError) -> MessageBatch {
@@ -24,29 +24,34 @@ extension LogReader {
         }
     }
 
-    /// Where a history query begins and ends.
-    func bounds(_ selection: HistorySelection) throws(ApusError) -> (after: Seq, through: Seq) {
-        var bounds = try snapshot { snapshot in
-            var after = snapshot.trimmedThrough
-            var through = snapshot.head
-            if let from = selection.fromSeq { after = max(after, from == 0 ? 0 : from - 1) }
-            if let to = selection.toSeq { through = min(through, to) }
-            if let since = selection.since { after = max(after, try seq(before: since, snapshot)) }
-            if let until = selection.until { through = min(through, try seq(before: until, snapshot)) }
-            return (after: after, through: max(after, through))
+    /// The next step of looking up where a history query begins and ends.
+    func bounds(_ lookUp: BoundsLookUp) throws(ApusError) -> LookUpStep<SeqRange, BoundsLookUp> {
+        try snapshot { snapshot in
+            let selection = lookUp.selection
+            let range = try lookUp.range ?? range(selection, snapshot)
+            guard let last = selection.last else { return .answer(range) }
+            var matcher: HistoryMatcher?
+            if HistoryMatcher.isNeeded(selection) { matcher = HistoryMatcher(reader: self, selection: selection) }
+            let walk = lookUp.walk ?? BackwardWalk(missing: last, range: range)
+            switch try walkBack(walk, selection.filters, snapshot, &matcher) {
+            case .answer(let after): return .answer(SeqRange(after: after, through: range.through))
+            case .goOn(let walk):
+                var next = lookUp
+                next.range = range
+                next.walk = walk
+                return .goOn(next)
+            }
         }
-        if let last = selection.last { bounds.after = try self.last(last, selection, bounds) }
-        return bounds
     }
 
-    /// The seq before the last `count` rows that match all conditions.
-    private func last(
-        _ count: Int, _ selection: HistorySelection, _ bounds: (after: Seq, through: Seq)
-    ) throws(ApusError) -> Seq {
-        guard HistoryMatcher.isNeeded(selection) else {
-            return try self.last(count, selection.filters, bounds, accept: nil)
-        }
-        var matcher = HistoryMatcher(reader: self, selection: selection)
-        return try self.last(count, selection.filters, bounds) { try matcher.matches($0) }
+    /// The same without `last`: what halving finds.
+    private func range(_ selection: HistorySelection, _ snapshot: Snapshot) throws -> SeqRange {
+        var after = snapshot.trimmedThrough
+        var through = snapshot.head
+        if let from = selection.fromSeq { after = max(after, from == 0 ? 0 : from - 1) }
+        if let to = selection.toSeq { through = min(through, to) }
+        if let since = selection.since { after = max(after, try seq(before: since, snapshot)) }
+        if let until = selection.until { through = min(through, try seq(before: until, snapshot)) }
+        return SeqRange(after: after, through: max(after, through))
     }
 }

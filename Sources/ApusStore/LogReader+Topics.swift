@@ -3,91 +3,122 @@ internal import ApusModel
 internal import GRDBSQLite
 
 extension LogReader {
-    /// Topics looked at in one call.
+    /// Topics looked at in one step, and bytes of their texts.
     private static let examinedTopicsMax = 16_384
-    /// Segments whose lists are counted in one read transaction.
-    private static let segmentsPerTransaction: UInt64 = 128
+    private static let examinedBytesMax = 4 << 20
 
-    /// The topics that match, in the order of their ids.
-    func topics(_ filters: FilterSet, afterID: Int64, countMax: Int) throws(ApusError) -> TopicPage {
-        let found = try snapshot { _ in try names(filters, afterID: afterID, countMax: max(1, countMax)) }
-        guard let low = found.topics.first?.id, let high = found.topics.last?.id else {
-            return TopicPage(rows: [], next: found.next)
-        }
-        var counts = TopicCounts(found.topics.map(\.id))
-        var segment = try snapshot { Segment(of: $0.trimmedThrough + 1) }
-        while true {
-            let next = try snapshot { snapshot in
-                try count(&counts, low...high, from: segment, snapshot)
+    /// The next step of a page of topics: first which, then how many messages each has, some segments at a time.
+    func topics(_ lookUp: TopicsLookUp) throws(ApusError) -> LookUpStep<TopicPage, TopicsLookUp> {
+        try snapshot { snapshot in
+            var next = lookUp
+            if var count = lookUp.count {
+                try add(to: &count, snapshot)
+                next.count = count
+            } else {
+                next.count = try names(lookUp, snapshot)
             }
-            guard let next else { break }
-            segment = next
+            guard let count = next.count, count.range.after < count.range.through, !count.ids.isEmpty else {
+                return .answer(next.count?.page ?? TopicPage(rows: [], next: nil))
+            }
+            return .goOn(next)
         }
-        let rows = found.topics.map { topic in
-            let count = counts[topic.id]
-            return TopicRow(topic: topic.name, messages: count.messages, lastSeq: count.lastSeq)
-        }
-        return TopicPage(rows: rows, next: found.next)
     }
 
-    private func names(
-        _ filters: FilterSet, afterID: Int64, countMax: Int
-    ) throws -> (topics: [(id: Int64, name: String)], next: Int64?) {
+    /// The page's topics, with nothing counted yet.
+    private func names(_ lookUp: TopicsLookUp, _ snapshot: Snapshot) throws -> TopicCount {
         let statement = try statements.topicsAfter
-        statement.bind(1, afterID)
+        statement.bind(1, lookUp.afterID)
         statement.bind(2, Int64(LogReader.examinedTopicsMax))
         defer { statement.reset() }
-        var topics: [(id: Int64, name: String)] = []
+        var ids: [Int64] = []
+        var page = TopicPage(rows: [], next: nil)
+        var bytesKept = 0
+        var bytesExamined = 0
         var examined = 0
-        var last = afterID
         while try statement.step("reading topics") {
+            let id = statement.int(0)
+            let text = statement.bytes(1)
             examined += 1
-            last = statement.int(0)
-            let bytes = Array(statement.bytes(1))
-            guard filters.isEverything || filters.filters.contains(where: { $0.matches(bytes) }) else { continue }
-            topics.append((last, String(decoding: bytes, as: UTF8.self)))
-            if topics.count >= countMax { return (topics, last) }
-        }
-        return (topics, examined == LogReader.examinedTopicsMax ? last : nil)
-    }
-
-    /// Adds up what a few segments say, or what stands above the sealed ones.
-    /// - Returns: where the next transaction goes on; nil at the end.
-    private func count(
-        _ counts: inout TopicCounts, _ ids: ClosedRange<Int64>, from segment: Segment, _ snapshot: Snapshot
-    ) throws -> Segment? {
-        guard segment.last <= snapshot.sealedThrough else {
-            try countRows(&counts, after: max(segment.first, 1) - 1, through: snapshot.head)
-            return nil
-        }
-        let end = min(segment.number + LogReader.segmentsPerTransaction, snapshot.sealedThrough / Segment.seqs + 1)
-        for number in segment.number..<max(end, segment.number + 1) {
-            let statement = try statements.postingRange
-            statement.bind(1, number)
-            statement.bind(2, ids.lowerBound)
-            statement.bind(3, ids.upperBound)
-            defer { statement.reset() }
-            while try statement.step("counting messages") {
-                let topic = statement.int(1)
-                guard counts.isWanted(topic) else { continue }
-                let bytes = statement.bytes(2)
-                guard let last = PostingList.last(bytes, segment: Segment(number: number)) else {
-                    throw damaged("the posting list of topic \(topic) in segment \(number)")
-                }
-                counts.add(topic, messages: UInt64(PostingList.count(bytes)), lastSeq: last)
+            bytesExamined += text.count
+            if isWanted(text, lookUp.filters) {
+                ids.append(id)
+                page.rows.append(TopicRow(topic: String(decoding: text, as: UTF8.self), messages: 0, lastSeq: 0))
+                bytesKept += text.count + MemoryLayout<TopicRow>.stride
+            }
+            let isFull = ids.count >= max(1, lookUp.countMax) || bytesKept >= lookUp.bytesMax
+            if isFull || bytesExamined >= LogReader.examinedBytesMax || examined == LogReader.examinedTopicsMax {
+                page.next = id
+                break
             }
         }
-        return Segment(number: max(end, segment.number + 1))
+        return TopicCount(
+            ids: ids, page: page, range: SeqRange(after: snapshot.trimmedThrough, through: snapshot.head))
     }
 
-    private func countRows(_ counts: inout TopicCounts, after: Seq, through: Seq) throws {
+    private func isWanted(_ topic: UnsafeRawBufferPointer, _ filters: FilterSet) -> Bool {
+        filters.isEverything || filters.matches(Array(topic))
+    }
+
+    /// Adds up what the next segments say: by their lists where those are sealed, else row by row.
+    private func add(to count: inout TopicCount, _ snapshot: Snapshot) throws {
+        guard let low = count.ids.first, let high = count.ids.last else { return }
+        var work = StepWork()
+        while count.range.after < count.range.through, !work.isSpent {
+            let next = try statements.firstAfter
+            next.bind(1, count.range.after)
+            // Over a hole at once, however long.
+            guard let first = try next.first("looking for the next message", { $0.seq(0) }),
+                first <= count.range.through
+            else {
+                count.range.after = count.range.through
+                return
+            }
+            let segment = Segment(of: first)
+            count.range.after = max(count.range.after, max(segment.first, 1) - 1)
+            work.probes += 1
+            // A list speaks for its whole segment: not where a part of it has been counted already, by rows, nor where
+            // it goes on beyond the range.
+            let isWhole = count.range.after < max(segment.first, 1) && segment.last <= count.range.through
+            if isWhole, segment.last <= snapshot.sealedThrough {
+                try addLists(of: segment, low...high, to: &count, &work)
+            } else {
+                try addRows(through: min(segment.last, count.range.through), to: &count, &work)
+            }
+        }
+    }
+
+    private func addLists(
+        of segment: Segment, _ ids: ClosedRange<Int64>, to count: inout TopicCount, _ work: inout StepWork
+    ) throws {
+        let statement = try statements.postingRange
+        statement.bind(1, segment.number)
+        statement.bind(2, ids.lowerBound)
+        statement.bind(3, ids.upperBound)
+        defer { statement.reset() }
+        while try statement.step("counting messages") {
+            work.rows += 1
+            let topic = statement.int(1)
+            guard count.index(of: topic) != nil else { continue }
+            let bytes = statement.bytes(2)
+            work.seqs += bytes.count
+            guard let last = PostingList.last(bytes, segment: segment) else {
+                throw damaged("the posting list of topic \(topic) in segment \(segment.number)")
+            }
+            count.add(topic, messages: UInt64(PostingList.count(bytes)), lastSeq: last)
+        }
+        count.range.after = segment.last
+    }
+
+    private func addRows(through: Seq, to count: inout TopicCount, _ work: inout StepWork) throws {
         let statement = try statements.unsealedTopics
-        statement.bind(1, after)
+        statement.bind(1, count.range.after)
         statement.bind(2, through)
         defer { statement.reset() }
         while try statement.step("counting messages") {
-            counts.add(statement.int(1), messages: 1, lastSeq: statement.seq(0))
+            work.rows += 1
+            count.add(statement.int(1), messages: 1, lastSeq: statement.seq(0))
         }
+        count.range.after = through
     }
 
     func status() throws(ApusError) -> LogStatus {
@@ -105,22 +136,4 @@ extension LogReader {
                 sqliteVersion: String(cString: sqlite3_libversion()))
         }
     }
-}
-
-/// Messages by topic, of some topics.
-private struct TopicCounts {
-    private var counts: [Int64: (messages: UInt64, lastSeq: Seq)] = [:]
-
-    init(_ ids: [Int64]) {
-        for id in ids { counts[id] = (0, 0) }
-    }
-
-    func isWanted(_ id: Int64) -> Bool { counts[id] != nil }
-
-    mutating func add(_ id: Int64, messages: UInt64, lastSeq: Seq) {
-        guard let known = counts[id] else { return }
-        counts[id] = (known.messages + messages, max(known.lastSeq, lastSeq))
-    }
-
-    subscript(id: Int64) -> (messages: UInt64, lastSeq: Seq) { counts[id] ?? (0, 0) }
 }

@@ -10,10 +10,27 @@ enum WalkStep {
     case stopAfter
 }
 
+/// The work of one step of a look-up, so that its read transaction stays short: it ends with the segment in which one
+/// of these is spent.
+struct StepWork {
+    /// Rows read.
+    var rows: Seq = 0
+    /// Look-ups in an index.
+    var probes = 0
+    /// Seqs taken out of posting lists.
+    var seqs = 0
+
+    var isSpent: Bool {
+        rows >= LogReader.rowsMax || probes >= LogReader.probesMax || seqs >= LogReader.seqsMax
+    }
+}
+
 extension LogReader {
-    /// Work of one call, so that a read transaction stays short: rows read, and posting lists looked up.
-    private static let rowsMax: Seq = 16_384
-    private static let probesMax = 2_048
+    /// Work of one call, so that a read transaction stays short: rows read, posting lists looked up, seqs taken out of
+    /// them.
+    static let rowsMax: Seq = 16_384
+    static let probesMax = 2_048
+    static let seqsMax = 262_144
     /// A match found by its list costs a seek, about 1.5 µs; a row passed over by a scan 0.2 µs. So from one row in
     /// eight on, reading the whole segment is cheaper.
     private static let denseMin = Int(Segment.seqs) / 8

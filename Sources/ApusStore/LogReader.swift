@@ -19,14 +19,14 @@ final class LogReader {
     private var namesVersion = 0
     /// What is known about filters, while there is no newer topic.
     var plans: [FilterSet: ReadPlan] = [:]
+    var plansBytes = 0
     var plansLastTopic: Int64 = 0
 
     init(_ settings: ReaderSettings) throws(ApusError) {
         self.settings = settings
-        let entriesMax = settings.limits.nameCacheEntries
-        topicsByID = NameCache(entriesMax: entriesMax)
-        encodingsByID = NameCache(entriesMax: entriesMax)
-        publishersByID = NameCache(entriesMax: entriesMax)
+        topicsByID = NameCache(topics: settings.limits)
+        encodingsByID = NameCache(encodings: settings.limits)
+        publishersByID = NameCache(settings.limits, share: 8) { _, name in name.utf8.count + 192 }
         do {
             queue = try settings.file.connect(settings.use)
         } catch {
@@ -107,7 +107,7 @@ final class LogReader {
         topicsByID.removeAll()
         encodingsByID.removeAll()
         publishersByID.removeAll()
-        plans.removeAll()
+        forgetPlans()
         matcher.forget()
     }
 
@@ -122,6 +122,9 @@ final class LogReader {
         topicsByID.insert(topic, for: id)
         return topic
     }
+
+    /// What the names that it keeps cost.
+    var nameBytes: Int { topicsByID.bytes + encodingsByID.bytes + publishersByID.bytes + plansBytes }
 
     func encoding(_ id: Int64) throws -> Encoding {
         if let encoding = encodingsByID[id] { return encoding }

@@ -85,7 +85,7 @@ extension LogWriter {
     private func publish(_ stage: Stage) {
         for message in stage.messages { postings.add(message.seq, topic: stage.topicIDs[Int(message.topic)]) }
         if let entry = stage.sealedEntries { postings.didWrite(through: entry) }
-        for (topic, entry) in stage.newTopics where topic.isCacheable { topicNames.insert(entry, for: topic) }
+        for (topic, entry) in stage.newTopics { topicNames.insert(entry, for: topic) }
         for (encoding, entry) in stage.newEncodings { encodingNames.insert(entry, for: encoding) }
         for (row, publisher) in stage.opened { openedPublishers[row] = publisher }
         state = stage.state

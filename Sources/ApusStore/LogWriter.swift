@@ -66,8 +66,8 @@ final class LogWriter: @unchecked Sendable {
         fileIdentity = opened.fileIdentity
         walIdentity = opened.walIdentity
         shared = SharedState(head: opened.state.head, trimmedThrough: opened.state.trimmedThrough)
-        topicNames = NameCache(entriesMax: opened.limits.nameCacheEntries)
-        encodingNames = NameCache(entriesMax: opened.limits.nameCacheEntries)
+        topicNames = NameCache(topics: opened.limits)
+        encodingNames = NameCache(encodings: opened.limits)
         publishersCheckedAt = opened.monotonic()
     }
 

@@ -19,7 +19,7 @@ struct PageBuilder {
     private var publisherIndices: [Int64: UInt32] = [:]
     private var arena = ByteBuffer()
     private var gaps: [Gap] = []
-    private var expired: (from: Seq, through: Seq, count: UInt64)?
+    private var expired: [Seq] = []
 
     /// What a message costs besides its bytes.
     private static let messageBytes = MemoryLayout<StoredMessage>.stride
@@ -42,7 +42,7 @@ struct PageBuilder {
         let seq = row.seq
         let expiresAt = row.expiresAt
         if expiresAt != 0, expiresAt <= now {
-            noteExpired(seq)
+            expired.append(seq)
             return .goOn
         }
         let headers = row.headers
@@ -100,15 +100,9 @@ struct PageBuilder {
         return index
     }
 
-    private mutating func noteExpired(_ seq: Seq) {
-        expired = (expired?.from ?? seq, seq, (expired?.count ?? 0) + 1)
-    }
-
     func finish(through: Seq) -> MessageBatch {
-        // One gap a page for each reason, however many messages: it is told to a subscriber, not kept.
-        let expiredGap = expired.map { Gap(from: $0.from, through: $0.through, count: $0.count, reason: "expired") }
-        return MessageBatch(
+        MessageBatch(
             after: after, through: through, messages: messages, topics: topics, encodings: encodings,
-            publishers: publishers, arenas: [arena], gaps: gaps + (expiredGap.map { [$0] } ?? []))
+            publishers: publishers, arenas: [arena], gaps: gaps, expired: expired)
     }
 }

@@ -50,14 +50,12 @@ private final class ReadOnlyLog: LogQueries {
         try readers.read { (reader) throws(ApusError) in try reader.history(request) }
     }
 
-    func bounds(_ selection: HistorySelection) throws(ApusError) -> (after: Seq, through: Seq) {
-        try readers.read { (reader) throws(ApusError) in try reader.bounds(selection) }
+    func bounds(_ lookUp: BoundsLookUp) throws(ApusError) -> LookUpStep<SeqRange, BoundsLookUp> {
+        try readers.read { (reader) throws(ApusError) in try reader.bounds(lookUp) }
     }
 
-    func topics(_ filters: FilterSet, afterID: Int64, countMax: Int) throws(ApusError) -> TopicPage {
-        try readers.read { (reader) throws(ApusError) in
-            try reader.topics(filters, afterID: afterID, countMax: countMax)
-        }
+    func topics(_ lookUp: TopicsLookUp) throws(ApusError) -> LookUpStep<TopicPage, TopicsLookUp> {
+        try readers.read { (reader) throws(ApusError) in try reader.topics(lookUp) }
     }
 
     func status() throws(ApusError) -> LogStatus {

@@ -20,31 +20,46 @@ extension LogReader {
     /// Topics looked at to find out which match.
     private static let examinedMax = 4_096
     private static let plansMax = 256
+    /// What a plan costs besides its filters: the ids of its topics.
+    private static let planBytes = topicsMax * MemoryLayout<Int64>.stride + 128
 
     func plan(_ filters: FilterSet) throws -> ReadPlan {
         if filters.isEverything { return .everything }
         let last = try statements.topicLast.first("reading the last topic") { $0.int(0) } ?? 0
-        if last != plansLastTopic || plans.count >= LogReader.plansMax {
-            plans.removeAll(keepingCapacity: true)
+        if last != plansLastTopic {
+            forgetPlans()
             plansLastTopic = last
         }
         if let plan = plans[filters] { return plan }
         let plan = try makePlan(filters)
+        let bytes = filters.cost + LogReader.planBytes
+        let bytesMax = settings.limits.nameCacheBytes / 4
+        guard bytes <= bytesMax else { return plan }
+        if plans.count >= LogReader.plansMax || plansBytes + bytes > bytesMax { forgetPlans() }
         plans[filters] = plan
+        plansBytes += bytes
         return plan
+    }
+
+    func forgetPlans() {
+        plans.removeAll(keepingCapacity: true)
+        plansBytes = 0
     }
 
     private func makePlan(_ filters: FilterSet) throws -> ReadPlan {
         var ids: Set<Int64> = []
         var examined = 0
         for filter in filters.filters {
-            try addMatches(of: filter, to: &ids, examined: &examined)
+            try addMatches(of: filter, in: filters, to: &ids, examined: &examined)
             if ids.count > LogReader.topicsMax || examined > LogReader.examinedMax { return .many }
         }
         return ids.isEmpty ? .nothing : .few(ids.sorted())
     }
 
-    private func addMatches(of filter: TopicFilter, to ids: inout Set<Int64>, examined: inout Int) throws {
+    private func addMatches(
+        of filter: TopicFilter, in filters: FilterSet, to ids: inout Set<Int64>, examined: inout Int
+    ) throws {
+        func isWanted(_ topic: [UInt8]) -> Bool { filter.matches(topic) && filters.restriction.allows(topic) }
         let names = filter.levels.prefix { if case .name = $0 { true } else { false } }
         let literal = names.map { level -> String in
             guard case .name(let bytes) = level else { return "" }
@@ -55,7 +70,7 @@ extension LogReader {
         if isExact || !names.isEmpty {
             let statement = try statements.topicNamed
             statement.bind(1, literal)
-            if let id = try statement.first("looking up a topic", { $0.int(0) }), filter.matches(Array(literal.utf8)) {
+            if let id = try statement.first("looking up a topic", { $0.int(0) }), isWanted(Array(literal.utf8)) {
                 ids.insert(id)
             }
         }
@@ -73,7 +88,7 @@ extension LogReader {
         }
         while try statement.step("looking for topics") {
             examined += 1
-            if filter.matches(Array(statement.bytes(1))) { ids.insert(statement.int(0)) }
+            if isWanted(Array(statement.bytes(1))) { ids.insert(statement.int(0)) }
             if examined > LogReader.examinedMax || ids.count > LogReader.topicsMax { return }
         }
     }

@@ -60,8 +60,8 @@ extension Store {
         try pages.read { (reader) throws(ApusError) in try reader.page(request) }
     }
 
-    package func start(_ position: StartPosition, filters: FilterSet) throws(ApusError) -> Seq {
-        try pages.read { (reader) throws(ApusError) in try reader.start(position, filters: filters) }
+    package func start(_ lookUp: StartLookUp) throws(ApusError) -> LookUpStep<Seq, StartLookUp> {
+        try pages.read { (reader) throws(ApusError) in try reader.start(lookUp) }
     }
 
     package func retained(_ request: PageRequest) throws(ApusError) -> MessageBatch {
@@ -72,14 +72,12 @@ extension Store {
         try queries.read { (reader) throws(ApusError) in try reader.history(request) }
     }
 
-    package func bounds(_ selection: HistorySelection) throws(ApusError) -> (after: Seq, through: Seq) {
-        try queries.read { (reader) throws(ApusError) in try reader.bounds(selection) }
+    package func bounds(_ lookUp: BoundsLookUp) throws(ApusError) -> LookUpStep<SeqRange, BoundsLookUp> {
+        try queries.read { (reader) throws(ApusError) in try reader.bounds(lookUp) }
     }
 
-    package func topics(_ filters: FilterSet, afterID: Int64, countMax: Int) throws(ApusError) -> TopicPage {
-        try queries.read { (reader) throws(ApusError) in
-            try reader.topics(filters, afterID: afterID, countMax: countMax)
-        }
+    package func topics(_ lookUp: TopicsLookUp) throws(ApusError) -> LookUpStep<TopicPage, TopicsLookUp> {
+        try queries.read { (reader) throws(ApusError) in try reader.topics(lookUp) }
     }
 
     package func status() throws(ApusError) -> LogStatus {

@@ -40,15 +40,15 @@ package final class GatedStore: LogStore, LogQueries {
     package func close() throws(ApusError) { try inner.close() }
     package func page(_ request: PageRequest) throws(ApusError) -> MessageBatch { try inner.page(request) }
     package func retained(_ request: PageRequest) throws(ApusError) -> MessageBatch { try inner.retained(request) }
-    package func start(_ position: StartPosition, filters: FilterSet) throws(ApusError) -> Seq {
-        try inner.start(position, filters: filters)
+    package func start(_ lookUp: StartLookUp) throws(ApusError) -> LookUpStep<Seq, StartLookUp> {
+        try inner.start(lookUp)
     }
-    package func bounds(_ selection: HistorySelection) throws(ApusError) -> (after: Seq, through: Seq) {
-        try inner.bounds(selection)
+    package func bounds(_ lookUp: BoundsLookUp) throws(ApusError) -> LookUpStep<SeqRange, BoundsLookUp> {
+        try inner.bounds(lookUp)
     }
     package func history(_ request: HistoryRequest) throws(ApusError) -> MessageBatch { try inner.history(request) }
-    package func topics(_ filters: FilterSet, afterID: Int64, countMax: Int) throws(ApusError) -> TopicPage {
-        try inner.topics(filters, afterID: afterID, countMax: countMax)
+    package func topics(_ lookUp: TopicsLookUp) throws(ApusError) -> LookUpStep<TopicPage, TopicsLookUp> {
+        try inner.topics(lookUp)
     }
     package func status() throws(ApusError) -> LogStatus { try inner.status() }
 }

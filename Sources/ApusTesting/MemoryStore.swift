@@ -14,6 +14,8 @@ package final class MemoryStore: LogStore, LogQueries {
         package var failure: ApusError?
         /// Before the next batch so many seqs are left out, as after an unclean stop.
         package var hole: Seq = 0
+        /// No look-up that may take many steps comes to an end: each asks for another one.
+        package var hasEndlessLookUps = false
     }
 
     private struct Record {
@@ -39,6 +41,7 @@ package final class MemoryStore: LogStore, LogQueries {
         var publishers: [Publisher] = []
         var faults = Faults()
         var pagesRead = 0
+        var lookUpSteps = 0
         var commits = 0
     }
 
@@ -49,6 +52,7 @@ package final class MemoryStore: LogStore, LogQueries {
 
     package var head: Seq { state.withLockedValue { $0.head } }
     package var pagesRead: Int { state.withLockedValue { $0.pagesRead } }
+    package var lookUpSteps: Int { state.withLockedValue { $0.lookUpSteps } }
     package var commits: Int { state.withLockedValue { $0.commits } }
 
     package func setFaults(_ change: (inout Faults) -> Void) { state.withLockedValue { change(&$0.faults) } }
@@ -150,7 +154,7 @@ package final class MemoryStore: LogStore, LogQueries {
     }
 
     private static func batch(
-        _ records: some Sequence<Record>, after: Seq, through: Seq, gaps: [Gap] = []
+        _ records: some Sequence<Record>, after: Seq, through: Seq, expired: [Seq] = []
     ) -> MessageBatch {
         var messages: [StoredMessage] = []
         var topics: [Topic] = []
@@ -173,7 +177,7 @@ package final class MemoryStore: LogStore, LogQueries {
         }
         return MessageBatch(
             after: after, through: through, messages: messages, topics: topics, encodings: encodings,
-            publishers: publishers, arenas: arenas, gaps: gaps)
+            publishers: publishers, arenas: arenas, expired: expired)
     }
 
     // MARK: Reading
@@ -198,7 +202,7 @@ package final class MemoryStore: LogStore, LogQueries {
         }
     }
 
-    /// What has expired is left out, and is one gap.
+    /// What has expired is left out, and named.
     private static func page(_ request: PageRequest, _ records: [Record], _ now: Microseconds) -> MessageBatch {
         let inside = records.filter { $0.message.seq > request.after && $0.message.seq <= request.through }
         var bytes = 0
@@ -214,21 +218,27 @@ package final class MemoryStore: LogStore, LogQueries {
             taken.append(record)
         }
         let isAll = taken.count + expired.count == inside.count
-        let gap = expired.first.map {
-            Gap(from: $0, through: expired.last ?? $0, count: UInt64(expired.count), reason: "expired")
-        }
-        return batch(
-            taken, after: request.after, through: isAll ? request.through : taken.last?.message.seq ?? request.through,
-            gaps: gap.map { [$0] } ?? [])
+        let through = isAll ? request.through : taken.last?.message.seq ?? request.through
+        return batch(taken, after: request.after, through: through, expired: expired.filter { $0 <= through })
     }
 
-    package func start(_ position: StartPosition, filters: FilterSet) throws(ApusError) -> Seq {
+    /// Counts the step of a look-up.
+    /// - Returns: whether it may come to an end.
+    private func mayAnswer() -> Bool {
+        state.withLockedValue { state in
+            state.lookUpSteps += 1
+            return !state.faults.hasEndlessLookUps
+        }
+    }
+
+    package func start(_ lookUp: StartLookUp) throws(ApusError) -> LookUpStep<Seq, StartLookUp> {
+        if case .last = lookUp.position, !mayAnswer() { return .goOn(lookUp) }
         let now = clock()
         let result = state.withLockedValue { state -> Result<Seq, ApusError> in
             func before(_ time: Microseconds) -> Seq {
                 state.records.last { $0.message.receivedAt < time }?.message.seq ?? 0
             }
-            switch position {
+            switch lookUp.position {
             case .now, .lastPerTopic: return .success(state.head)
             case .start: return .success(0)
             case .seq(let seq) where seq > state.head + 1:
@@ -237,21 +247,22 @@ package final class MemoryStore: LogStore, LogQueries {
             case .time(let time): return .success(before(time))
             case .ago(let ago): return .success(before(now - ago))
             case .last(let count):
-                let matching = state.records.filter { filters.matches($0.topic) }
+                let matching = state.records.filter { lookUp.filters.matches($0.topic) }
                 guard count > 0 else { return .success(state.head) }
                 guard count < matching.count else { return .success(0) }
                 return .success(matching[matching.count - count].message.seq - 1)
             }
         }
-        return try result.get()
+        return .answer(try result.get())
     }
 
     // MARK: Queries
 
-    package func bounds(_ selection: HistorySelection) throws(ApusError) -> (after: Seq, through: Seq) {
+    package func bounds(_ lookUp: BoundsLookUp) throws(ApusError) -> LookUpStep<SeqRange, BoundsLookUp> {
+        guard mayAnswer() else { return .goOn(lookUp) }
         let head = head
-        let from = selection.fromSeq ?? 0
-        return (from == 0 ? 0 : from - 1, min(head, selection.toSeq ?? head))
+        let from = lookUp.selection.fromSeq ?? 0
+        return .answer(SeqRange(after: from == 0 ? 0 : from - 1, through: min(head, lookUp.selection.toSeq ?? head)))
     }
 
     package func history(_ request: HistoryRequest) throws(ApusError) -> MessageBatch {
@@ -261,10 +272,11 @@ package final class MemoryStore: LogStore, LogQueries {
         return try self.page(page)
     }
 
-    package func topics(_ filters: FilterSet, afterID: Int64, countMax: Int) throws(ApusError) -> TopicPage {
-        state.withLockedValue { state in
+    package func topics(_ lookUp: TopicsLookUp) throws(ApusError) -> LookUpStep<TopicPage, TopicsLookUp> {
+        guard mayAnswer() else { return .goOn(lookUp) }
+        return state.withLockedValue { state in
             var rows: [TopicRow] = []
-            for record in state.records where filters.matches(record.topic) {
+            for record in state.records where lookUp.filters.matches(record.topic) {
                 if let index = rows.firstIndex(where: { $0.topic == record.topic.name }) {
                     rows[index].messages += 1
                     rows[index].lastSeq = record.message.seq
@@ -272,7 +284,7 @@ package final class MemoryStore: LogStore, LogQueries {
                     rows.append(TopicRow(topic: record.topic.name, messages: 1, lastSeq: record.message.seq))
                 }
             }
-            return TopicPage(rows: rows, next: nil)
+            return .answer(TopicPage(rows: rows, next: nil))
         }
     }
 

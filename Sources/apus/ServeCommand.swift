@@ -1,5 +1,6 @@
 internal import ApusHTTP
 internal import ApusModel
+internal import ApusSecurity
 internal import ApusServer
 internal import ApusStore
 internal import ArgumentParser
@@ -20,6 +21,7 @@ struct ServeCommand: AsyncParsableCommand {
             EXAMPLES
               apus serve
               apus serve --db /var/lib/apus/apus.db --listen 127.0.0.1:2787
+              apus serve --listen :2787 --users /etc/apus/users.yaml
               apus serve --listen :2787 --allow-anonymous
               apus serve --listen 127.0.0.1:0 --outbox-bytes 262144
             """)
@@ -41,8 +43,9 @@ struct ServeCommand: AsyncParsableCommand {
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         do throws(ApusError) {
-            try await BrokerProcess(configuration: try brokerConfiguration(), db: options.db, http: options.httpService)
-                .run()
+            var configuration = try brokerConfiguration()
+            if let users = options.users { configuration.access = try FileAccessControl(path: users) }
+            try await BrokerProcess(configuration: configuration, db: options.db, http: options.httpService).run()
         } catch {
             Console.error(error)
             throw ExitStatus(error.code).exitCode
@@ -87,10 +90,25 @@ struct ServeOptions: ParsableArguments {
     var http: HTTPAddress?
 
     var httpService: BrokerWatch.HTTP? {
-        http.map { BrokerWatch.HTTP(address: $0, allowsAnonymous: allowAnonymous) }
+        http.map {
+            BrokerWatch.HTTP(
+                address: $0, allowsAnonymous: allowAnonymous, showsMetricsToAnybody: anonymousMetrics)
+        }
     }
 
-    @Flag(help: "Listen also where other machines can reach it, although anybody may publish and read then.")
+    @Flag(help: "Show /metrics also to who does not log in, although there are users.")
+    var anonymousMetrics = false
+
+    @Option(
+        help: ArgumentHelp(
+            "The users and their rights, as apus user writes them. Without it everybody may everything.",
+            valueName: "file"))
+    var users: String?
+
+    @Flag(
+        help:
+            "Let in who does not log in. Without users that is everybody, who may everything then, also from other machines."
+    )
     var allowAnonymous = false
 
     @Option(

@@ -120,4 +120,26 @@ struct CatchUpTests {
         #expect(outlet.messages.count == 10_000)
         #expect(duration < .seconds(2), "work in proportion to what matched, not to its square: \(duration)")
     }
+
+    @Test("a subscription whose start is looked for without end delays no other, and is not continued when it ends")
+    func endlessLookUps() throws {
+        let bench = HubBench()
+        for _ in 0..<3 { try bench.commit(["a"]) }
+        bench.store.setFaults { $0.hasEndlessLookUps = true }
+        let outlets = [ScriptedOutlet(), ScriptedOutlet()]
+        let endless = try outlets.map { try bench.subscribe(["a"], from: .last(2), outlet: $0) }
+        for _ in 0..<3 { try bench.read() }
+        #expect(bench.store.lookUpSteps >= 4)
+        let other = ScriptedOutlet()
+        try bench.subscribe(["a"], from: .start, outlet: other)
+        // Where it begins, then its page; each waits for one step of each of the others.
+        for _ in 0..<2 { try bench.read() }
+        #expect(other.messages == [1, 2, 3])
+        for subscription in endless { bench.unsubscribe(subscription) }
+        try bench.read()
+        let steps = bench.store.lookUpSteps
+        for _ in 0..<3 { try bench.read() }
+        #expect(bench.store.lookUpSteps == steps)
+        #expect(outlets.allSatisfy { $0.events.isEmpty })
+    }
 }

@@ -128,6 +128,49 @@ struct HubTests {
             ])
     }
 
+    @Test("each expired message is told once, wherever the page that it is missing from is interrupted")
+    func tellsExpiredOnce() throws {
+        // No page is kept: what comes after an interruption is read again, from there.
+        var limits = Limits.defaults
+        limits.pagesBytesMax = 1
+        let bench = HubBench(limits: limits)
+        for seq in 1...7 { try bench.commit(["a"], ttl: seq % 2 == 0 ? 10 : 0) }
+        bench.clock.advance(seconds: 10)
+        let outlet = ScriptedOutlet()
+        outlet.chunkMessages = 1
+        outlet.room = 1
+        let subscription = try bench.subscribe(["a"], from: .start, outlet: outlet)
+        try bench.settle()
+        outlet.room = .max
+        bench.hub.resume(subscription)
+        try bench.settle()
+        #expect(
+            outlet.events == [
+                .subscribed(next: 1), .message(1), .gap(Gap(from: 2, through: 2, count: 1, reason: "expired")),
+                .message(3), .message(5), .message(7), .gap(Gap(from: 4, through: 6, count: 2, reason: "expired")),
+                .caughtUp(7),
+            ])
+    }
+
+    @Test("who begins in the middle of a page that others have read is told of what expired behind its start only")
+    func tellsExpiredOfItsOwnRange() throws {
+        let bench = HubBench()
+        for seq in 1...6 { try bench.commit(["a"], ttl: seq % 2 == 0 ? 10 : 0) }
+        bench.clock.advance(seconds: 10)
+        let (first, second) = (ScriptedOutlet(), ScriptedOutlet())
+        try bench.subscribe(["a"], from: .start, outlet: first)
+        try bench.settle()
+        try bench.subscribe(["a"], from: .seq(4), outlet: second)
+        try bench.settle()
+        #expect(bench.store.pagesRead == 1, "they share it")
+        #expect(first.events.contains(.gap(Gap(from: 2, through: 6, count: 3, reason: "expired"))))
+        #expect(
+            second.events == [
+                .subscribed(next: 4), .message(5), .gap(Gap(from: 4, through: 6, count: 2, reason: "expired")),
+                .caughtUp(6),
+            ])
+    }
+
     @Test("last-per-topic gives the retained messages, marked, and then what came since")
     func givesRetained() throws {
         let bench = HubBench()

@@ -36,13 +36,14 @@ struct QueryCursorTests {
     }
 
     private func query(
-        _ selection: QueryCursor.Selection, limit: UInt64? = nil, credit: UInt64? = nil, pageBytes: Int = 1
+        _ selection: QueryCursor.Selection, limit: UInt64? = nil, credit: UInt64? = nil, pageBytes: Int = 1,
+        outlet: RowOutlet? = nil
     ) -> QueryCursor {
         var limits = Limits.defaults
         limits.pageBytesMax = pageBytes
         return QueryCursor(
             number: 1, selection: selection, limit: limit, credit: credit, log: store, workers: workers, loop: loop,
-            limits: limits, outlet: outlet)
+            limits: limits, outlet: outlet ?? self.outlet)
     }
 
     /// Turns the loop until the query rests.
@@ -123,5 +124,52 @@ struct QueryCursorTests {
         loop.run()
         #expect(outlet.rows.isEmpty)
         #expect(outlet.end == nil)
+    }
+
+    /// Lets what has been asked for be done, and turns the loop.
+    private func turn() throws {
+        let isDone = Watched(false)
+        workers.perform { isDone.change { $0 = true } }
+        try isDone.wait("the reads") { $0 }
+        loop.run()
+    }
+
+    @Test("whose look-up has no end delays no other one, and is not continued when it is cancelled")
+    func endlessLookUps() throws {
+        store.setFaults { $0.hasEndlessLookUps = true }
+        let endless = [query(.topics(.all)), query(.history(HistorySelection()))]
+        for query in endless { query.resume() }
+        for _ in 0..<3 { try turn() }
+        #expect(store.lookUpSteps >= 4)
+        let other = RowOutlet()
+        let status = query(.status, outlet: other)
+        status.resume()
+        try turn()
+        #expect(other.rows == ["head 5"], "it waits for one step of each")
+        for query in endless { query.cancel() }
+        // What is on its way ends.
+        try turn()
+        let steps = store.lookUpSteps
+        for _ in 0..<3 { try turn() }
+        #expect(store.lookUpSteps == steps)
+        #expect(endless.allSatisfy { !$0.isReading })
+        #expect(outlet.rows.isEmpty && outlet.end == nil)
+    }
+
+    @Test("whose connection takes nothing does not go on looking")
+    func unwritableLookUp() throws {
+        store.setFaults { $0.hasEndlessLookUps = true }
+        let query = query(.topics(.all))
+        query.resume()
+        try turn()
+        outlet.isWritable = false
+        try turn()
+        let steps = store.lookUpSteps
+        try turn()
+        #expect(store.lookUpSteps == steps)
+        store.setFaults { $0.hasEndlessLookUps = false }
+        outlet.isWritable = true
+        try run(query)
+        #expect(outlet.rows == ["a", "b", "c"])
     }
 }

@@ -103,4 +103,61 @@ struct SequenceTests {
         }
         #expect(others.isEmpty, "nothing is missing, and nothing failed")
     }
+
+    @Test("is, with the gaps, every matching message once, where messages expire on the way", arguments: UInt64(1)...8)
+    func isCompleteWithGaps(seed: UInt64) throws {
+        var random = SeededGenerator(seed)
+        var limits = Limits.defaults
+        limits.tailBytesMax = [1, 2_000].randomElement(using: &random) ?? 1
+        limits.pageBytesMax = [3, 1_000].randomElement(using: &random) ?? 1
+        limits.pagesBytesMax = [1, 100_000].randomElement(using: &random) ?? 1
+        let bench = HubBench(limits: limits)
+        var subscribers: [Subscriber] = []
+        for _ in 0..<400 {
+            switch Int.random(in: 0..<100, using: &random) {
+            case ..<40:
+                let names = (0..<Int.random(in: 1...4, using: &random)).map { _ in random.isTrue(80) ? "a" : "b" }
+                try bench.commit(names, ttl: random.isTrue(60) ? 10 : 0)
+            case ..<50: bench.turn()
+            case ..<65: try bench.read()
+            case ..<72: bench.clock.advance(seconds: 4)
+            case ..<80:
+                guard subscribers.count < 8 else { break }
+                let outlet = ScriptedOutlet()
+                outlet.room = Int.random(in: 0...2, using: &random)
+                outlet.chunkMessages = Int.random(in: 1...3, using: &random)
+                let from = Seq.random(in: 1...(bench.store.head + 1), using: &random)
+                let subscription = try bench.subscribe(["a"], from: .seq(from), outlet: outlet)
+                subscribers.append(Subscriber(outlet: outlet, subscription: subscription, after: from - 1))
+            default:
+                guard let subscriber = subscribers.randomElement(using: &random) else { break }
+                subscriber.outlet.room = Int.random(in: 0...2, using: &random)
+                bench.hub.resume(subscriber.subscription)
+            }
+        }
+        for subscriber in subscribers {
+            subscriber.outlet.room = .max
+            bench.hub.resume(subscriber.subscription)
+        }
+        try bench.settle()
+        let all = try bench.store.page(
+            PageRequest(
+                filters: FilterSet([try TopicFilter("a")]), after: 0, through: bench.store.head, bytesMax: .max,
+                countMax: .max))
+        let matching = (all.messages.map(\.seq) + all.expired).sorted()
+        for subscriber in subscribers {
+            let gaps = subscriber.outlet.events.compactMap { if case .gap(let gap) = $0 { gap } else { nil } }
+            let got = Set(subscriber.outlet.messages)
+            #expect(got.count == subscriber.outlet.messages.count)
+            let missing = matching.filter { $0 > subscriber.after && !got.contains($0) }
+            var told: Seq = 0
+            for gap in gaps {
+                #expect(gap.from > told && gap.through >= gap.from, "in order, none twice")
+                told = gap.through
+                let inside = missing.filter { $0 >= gap.from && $0 <= gap.through }
+                #expect(gap.count == UInt64(inside.count) && inside.first == gap.from && inside.last == gap.through)
+            }
+            #expect(gaps.reduce(0) { $0 + $1.count } == UInt64(missing.count), "every one is on record")
+        }
+    }
 }

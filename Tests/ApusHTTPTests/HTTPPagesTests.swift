@@ -11,7 +11,7 @@ struct HTTPPagesTests {
     @Test("need a login for metrics where one is asked for, and for nothing else")
     func authorization() async {
         let pages = HTTPPages.simple {
-            $0.authorize = { credentials in
+            $0.authorize = { credentials, _ in
                 switch credentials {
                 case .password("ada", "c:d"): .granted
                 case .password("bob", _), .token("read-only"): .refused

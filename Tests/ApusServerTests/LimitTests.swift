@@ -119,7 +119,7 @@ struct LimitTests {
         ]
         let store: Set = [
             "max-topics", "max-encodings", "max-publishers", "publisher-idle", "sync-delay", "busy-timeout",
-            "wal-checkpoint", "wal-pause", "wal-limit", "name-cache",
+            "wal-checkpoint", "wal-pause", "wal-limit", "name-cache", "name-cache-bytes",
         ]
         #expect(Set(Limits.table.map(\.name)) == here.union(store), "a new limit wants a test, then its name here")
     }

@@ -2,6 +2,7 @@ import ApusBroker
 import ApusMigrations
 import ApusModel
 import ApusStore
+import ApusTesting
 import Foundation
 import Logging
 import NIOConcurrencyHelpers

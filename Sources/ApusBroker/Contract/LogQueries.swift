@@ -1,7 +1,7 @@
 package import ApusModel
 
 /// The second port to the log: what people ask it. Runs on reader threads of its own; every call is one short
-/// read transaction, so that no query pins the write-ahead log.
+/// read transaction with a bounded amount of work, so that no query pins the write-ahead log or holds up another one.
 package protocol LogQueries: AnyObject, Sendable {
     /// The next page of a history query: rows behind `after`, in the order of their seqs.
     ///
@@ -9,11 +9,11 @@ package protocol LogQueries: AnyObject, Sendable {
     /// when `batch.through` is `request.through`.
     func history(_ request: HistoryRequest) throws(ApusError) -> MessageBatch
 
-    /// Where a history query begins and ends: the seqs before its first and of its last possible row.
-    func bounds(_ selection: HistorySelection) throws(ApusError) -> (after: Seq, through: Seq)
+    /// The next step of looking up where a history query begins and ends.
+    func bounds(_ lookUp: BoundsLookUp) throws(ApusError) -> LookUpStep<SeqRange, BoundsLookUp>
 
-    /// The topics that match, in the order of their ids, behind `afterID`; at most `countMax`.
-    func topics(_ filters: FilterSet, afterID: Int64, countMax: Int) throws(ApusError) -> TopicPage
+    /// The next step of a page of topics. A page may be empty and yet not be the last one.
+    func topics(_ lookUp: TopicsLookUp) throws(ApusError) -> LookUpStep<TopicPage, TopicsLookUp>
 
     func status() throws(ApusError) -> LogStatus
 }

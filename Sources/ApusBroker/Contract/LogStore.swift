@@ -3,7 +3,8 @@ package import ApusModel
 /// The port to the log: what the broker asks of whatever keeps the messages. Every method takes or returns a batch.
 ///
 /// The store hands out seqs, the broker never counts. `append`, `rest` and `close` are called on the one writer thread;
-/// `page`, `start` and `retained` on reader threads, several at once.
+/// `page`, `start` and `retained` on reader threads, several at once; each is one short read transaction with a bounded
+/// amount of work, however long the log is.
 package protocol LogStore: AnyObject, Sendable {
     /// The newest seq that is committed; 0 in an empty log.
     var head: Seq { get }
@@ -24,8 +25,8 @@ package protocol LogStore: AnyObject, Sendable {
     /// The messages that match, from `request.after` on: at least one if there is one, at most the bounds.
     func page(_ request: PageRequest) throws(ApusError) -> MessageBatch
 
-    /// Where a cursor has to stand so that the next message is the first one of `position`.
-    func start(_ position: StartPosition, filters: FilterSet) throws(ApusError) -> Seq
+    /// The next step of looking up where a subscription begins.
+    func start(_ lookUp: StartLookUp) throws(ApusError) -> LookUpStep<Seq, StartLookUp>
 
     /// Like ``page(_:)``, but only of messages that are the retained one of their topic.
     func retained(_ request: PageRequest) throws(ApusError) -> MessageBatch

@@ -54,14 +54,19 @@ package final class MessageBatch: Sendable {
     package let encodings: [Encoding]
     package let publishers: [String]
     package let arenas: [ByteBuffer]
-    /// Seqs of the interval that are gone, and why. Empty for a batch that was just committed.
+    /// Seqs of the interval that are gone, and why: each gap lies before the first message. Empty for a batch that was
+    /// just committed.
     package let gaps: [Gap]
+    /// Seqs of messages that would be here, but had expired when they were read; ascending. Each by itself, because a
+    /// cursor may stand anywhere in the interval, and is told of those behind it, once.
+    package let expired: [Seq]
     /// What it costs in memory: storage allocated for arenas and rows.
     package let bytes: Int
 
     package init(
         after: Seq, through: Seq, messages: [StoredMessage], topics: [Topic], encodings: [Encoding],
-        publishers: [String] = [], arenas: [ByteBuffer], gaps: [Gap] = []
+        publishers: [String] = [], arenas: [ByteBuffer], gaps: [Gap] = [],
+        expired: [Seq] = []
     ) {
         self.after = after
         self.through = through
@@ -71,9 +76,10 @@ package final class MessageBatch: Sendable {
         self.publishers = publishers
         self.arenas = arenas
         self.gaps = gaps
+        self.expired = expired
         bytes =
             topics.reduce(0) { $0 + $1.cost } + arenas.reduce(0) { $0 + $1.storageCapacity } + messages.capacity
-            * MemoryLayout<StoredMessage>.stride + 256
+            * MemoryLayout<StoredMessage>.stride + expired.capacity * MemoryLayout<Seq>.stride + 256
     }
 
     /// By topic index: the indices of its messages, ascending.

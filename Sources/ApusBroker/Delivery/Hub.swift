@@ -192,22 +192,38 @@ package final class Hub {
         if subscription.start == .now {
             begin(subscription, at: scanned)
         } else {
-            lookUp(subscription.start, for: subscription)
+            lookUp(StartLookUp(subscription.start, filters: subscription.filters), for: subscription)
         }
     }
 
     package func unsubscribe(_ subscription: Subscription) {
         guard !subscription.isClosed else { return }
         subscription.isClosed = true
-        let route = subscription.route
-        route.subscriptions.removeAll { $0 === subscription }
-        if route.subscriptions.isEmpty { router.remove(route) }
+        leaveRoute(subscription)
         subscriptionCount -= 1
         cursors.wrappingDecrement(ordering: .relaxed)
         if subscriptionCount == 0 {
             announcer.unsubscribe(hub: index)
             tail.reset(head: scanned)
         }
+    }
+
+    private func leaveRoute(_ subscription: Subscription) {
+        let route = subscription.route
+        route.subscriptions.removeAll { $0 === subscription }
+        if route.subscriptions.isEmpty { router.remove(route) }
+    }
+
+    /// What its reader may read has changed: it goes on from where it stands, with other filters.
+    package func change(_ subscription: Subscription, to filters: FilterSet) {
+        guard !subscription.isClosed, filters != subscription.filters else { return }
+        leaveRoute(subscription)
+        let route = router.route(for: filters)
+        route.subscriptions.append(subscription)
+        subscription.route = route
+        subscription.filters = filters
+        // What is on its way was read by the old filters.
+        subscription.isReadStale = subscription.isReading
     }
 
     package func add(credit: UInt64, to subscription: Subscription) {
@@ -222,32 +238,35 @@ package final class Hub {
         pull(subscription)
     }
 
-    private func lookUp(_ start: StartPosition, for subscription: Subscription) {
+    private func lookUp(_ lookUp: StartLookUp, for subscription: Subscription) {
         subscription.isReading = true
         let bound = NIOLoopBound((self, subscription), eventLoop: loop)
         let loop = loop
-        readers.start(start, filters: subscription.filters) { result in
+        readers.start(lookUp) { result in
             loop.execute {
                 let (hub, subscription) = bound.value
-                hub.started(subscription, start, result)
+                hub.lookedUp(subscription, result)
             }
         }
     }
 
-    private func started(_ subscription: Subscription, _ start: StartPosition, _ result: Result<Seq, ApusError>) {
+    private func lookedUp(_ subscription: Subscription, _ result: Result<LookUpStep<Seq, StartLookUp>, ApusError>) {
         subscription.isReading = false
+        // A position shows nothing of what it was found by.
+        subscription.isReadStale = false
         guard !subscription.isClosed else {
             subscription.onIdle?()
             return
         }
         switch result {
         case .failure(let error): fail(subscription, error)
-        case .success(let seq) where start == .lastPerTopic:
+        case .success(.goOn(let next)): lookUp(next, for: subscription)
+        case .success(.answer(let seq)) where subscription.start == .lastPerTopic:
             subscription.phase = .retained(through: seq)
             subscription.outlet.subscribed(subscription, next: 1)
             pull(subscription)
             subscription.outlet.flush()
-        case .success(let seq): begin(subscription, at: seq)
+        case .success(.answer(let seq)): begin(subscription, at: seq)
         }
     }
 
@@ -311,26 +330,39 @@ package final class Hub {
         mayShare: Bool = false
     ) {
         let now = clock()
-        // A gap may span messages: who resumes behind a gap must have had all that lies before its end.
-        let first = batch.messages.first?.seq ?? .max
-        report(batch.gaps.filter { $0.through < first }, to: subscription)
+        report(batch.gaps, to: subscription)
         var index = selection.firstIndex(in: batch, after: subscription.position)
         let end = selection.count(in: batch)
+        var expired: [Seq] = []
         while index < end {
-            guard subscription.canTake else { return }
+            guard subscription.canTake else {
+                // What is left out up to the next message is told now: whoever reads on from there does not see it.
+                return advance(subscription, to: selection.message(index, in: batch).seq - 1, batch, &expired)
+            }
             let request = ChunkRequest(
                 batch: batch, selection: selection, start: index, subscription: subscription.number,
                 isRetained: isRetained, bytesMax: Hub.chunkBytesMax, countMax: subscription.countMax, now: now)
             let chunk = chunk(request, for: subscription, mayShare: mayShare)
             subscription.spend(chunk.count)
             subscription.outlet.write(chunk)
-            reportExpired(chunk.expired, to: subscription)
+            expired += chunk.expired
             index = chunk.end
-            // A chunk ends behind its last message, so the cursor resumes exactly at the next one.
-            if index < end { subscription.position = selection.message(index, in: batch).seq - 1 }
         }
-        report(batch.gaps.filter { $0.through >= first }, to: subscription)
-        subscription.position = max(subscription.position, batch.through)
+        advance(subscription, to: batch.through, batch, &expired)
+    }
+
+    /// Moves the cursor, and says in one gap what of the stretch behind it had expired: at reading, and (`expired`)
+    /// since. The messages of the stretch have been written: who resumes behind the gap has had them.
+    private func advance(
+        _ subscription: Subscription, to position: Seq, _ batch: MessageBatch, _ expired: inout [Seq]
+    ) {
+        let before = subscription.position
+        guard position > before else { return }
+        subscription.position = position
+        expired += batch.expired.filter { $0 > before && $0 <= position }
+        guard let from = expired.min(), let through = expired.max() else { return }
+        subscription.outlet.gap(
+            subscription, Gap(from: from, through: through, count: UInt64(expired.count), reason: "expired"))
     }
 
     private func chunk(_ request: ChunkRequest, for subscription: Subscription, mayShare: Bool) -> Chunk {
@@ -349,18 +381,15 @@ package final class Hub {
         return subscription.outlet.encode(request)
     }
 
-    /// Each gap once, also of a page that is delivered in pieces.
+    /// What is gone lies before the page's first message. Each seq once, wherever the cursor stands in the page.
     private func report(_ gaps: [Gap], to subscription: Subscription) {
-        for gap in gaps where gap.through > subscription.gapsThrough {
-            subscription.gapsThrough = gap.through
-            subscription.outlet.gap(subscription, gap)
+        for gap in gaps where gap.through > subscription.position {
+            let from = max(gap.from, subscription.position + 1)
+            let count = min(gap.count, gap.through - from + 1)
+            subscription.position = gap.through
+            subscription.outlet.gap(
+                subscription, Gap(from: from, through: gap.through, count: count, reason: gap.reason))
         }
-    }
-
-    private func reportExpired(_ seqs: [Seq], to subscription: Subscription) {
-        guard let first = seqs.first, let last = seqs.last else { return }
-        subscription.outlet.gap(
-            subscription, Gap(from: first, through: last, count: UInt64(seqs.count), reason: "expired"))
     }
 
     // MARK: Reading behind the tail
@@ -395,6 +424,11 @@ package final class Hub {
         guard !subscription.isClosed else {
             subscription.onIdle?()
             return
+        }
+        if subscription.isReadStale {
+            subscription.isReadStale = false
+            pull(subscription)
+            return subscription.outlet.flush()
         }
         switch result {
         case .failure(let error): return fail(subscription, error)

@@ -1,5 +1,5 @@
-// Part of station 7, cursors. Runs on reader threads. In: page requests of cursors that are behind the tail, at most one
-// a cursor, served in turn. Out: pages. Bounded by `page-bytes` and `pages-bytes`.
+// Part of station 7, cursors. Runs on reader threads. In: page requests of cursors that are behind the tail, and steps
+// of look-ups, at most one a cursor, served in turn. Out: pages. Bounded by `page-bytes` and `pages-bytes`.
 
 package import ApusModel
 internal import DequeModule
@@ -14,9 +14,7 @@ package final class PageReader: Sendable {
         let isCut: Bool
 
         /// What it costs to keep: the page, the filters' texts, and enough for itself that look-ups stay short.
-        var bytes: Int {
-            page.bytes + filters.filters.reduce(4_096) { $0 + 4 * $1.text.utf8.count }
-        }
+        var bytes: Int { page.bytes + filters.cost + 4_096 }
 
         func answers(_ request: PageRequest) -> Bool {
             guard page.after <= request.after, request.after < page.through, filters == request.filters else {
@@ -61,11 +59,13 @@ package final class PageReader: Sendable {
         }
     }
 
+    /// One step of it, behind everything that has been asked for before: who wants the next one asks again, so that a
+    /// look-up over the whole log delays nobody, and ends when nobody wants it any more.
     func start(
-        _ position: StartPosition, filters: FilterSet, reply: @escaping @Sendable (Result<Seq, ApusError>) -> Void
+        _ lookUp: StartLookUp, reply: @escaping @Sendable (Result<LookUpStep<Seq, StartLookUp>, ApusError>) -> Void
     ) {
         workers.perform { [store] in
-            reply(Result { () throws(ApusError) in try store.start(position, filters: filters) })
+            reply(Result { () throws(ApusError) in try store.start(lookUp) })
         }
     }
 

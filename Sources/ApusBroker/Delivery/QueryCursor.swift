@@ -18,7 +18,7 @@ package protocol QueryOutlet: AnyObject {
 /// A query on its way: like a subscription it is a position that pulls, one short read at a time, while its connection
 /// takes rows. Confined to its event loop; not Sendable.
 package final class QueryCursor {
-    package enum Selection: Sendable {
+    package enum Selection: Sendable, Hashable {
         case history(HistorySelection)
         case topics(FilterSet)
         case status
@@ -26,15 +26,15 @@ package final class QueryCursor {
 
     /// What one read brought.
     private enum Page: Sendable {
-        case bounds(after: Seq, through: Seq)
+        case bounds(LookUpStep<SeqRange, BoundsLookUp>)
         case messages(MessageBatch)
-        case topics(TopicPage)
+        case topics(LookUpStep<TopicPage, TopicsLookUp>)
         case status(LogStatus)
     }
 
     /// The client's number for it.
     package let number: UInt32
-    private let selection: Selection
+    package let selection: Selection
     private let log: any LogQueries
     private let workers: WorkerPool
     private let loop: any EventLoop
@@ -46,8 +46,11 @@ package final class QueryCursor {
     /// Rows that may be sent; nil for no limit but the socket's.
     private var credit: UInt64?
     private var sent: UInt64 = 0
-    private var bounds: (after: Seq, through: Seq)?
+    private var bounds: SeqRange?
     private var topicPage: (rows: ArraySlice<TopicRow>, next: Int64?) = ([], 0)
+    /// Look-ups that take more than one step. Each step waits behind everybody else's.
+    private var boundsLookUp: BoundsLookUp?
+    private var topicsLookUp: TopicsLookUp?
     package private(set) var isReading = false
     /// Called when what was being read for it has come after it was cancelled.
     package var onIdle: (() -> Void)?
@@ -76,6 +79,13 @@ package final class QueryCursor {
     /// Also to be called where the outlet is gone: nothing is sent afterwards.
     package func cancel() { isClosed = true }
 
+    /// Ends it from outside.
+    package func fail(_ error: ApusError) {
+        guard !isClosed else { return }
+        isClosed = true
+        outlet.failed(self, error)
+    }
+
     package func resume() {
         guard !isReading, !isClosed else { return }
         guard remaining != 0 else { return end("limit") }
@@ -102,10 +112,8 @@ package final class QueryCursor {
     private func readHistory(_ selection: HistorySelection) {
         let log = log
         guard let bounds else {
-            return read { () throws(ApusError) in
-                let bounds = try log.bounds(selection)
-                return .bounds(after: bounds.after, through: bounds.through)
-            }
+            let lookUp = boundsLookUp ?? BoundsLookUp(selection)
+            return read { () throws(ApusError) in .bounds(try log.bounds(lookUp)) }
         }
         let request = HistoryRequest(
             selection: selection, after: bounds.after, through: bounds.through, bytesMax: pageBytesMax,
@@ -117,8 +125,9 @@ package final class QueryCursor {
         if !topicPage.rows.isEmpty { return sendTopics() }
         guard let next = topicPage.next else { return }
         let log = log
-        let countMax = rowsMax
-        read { () throws(ApusError) in .topics(try log.topics(filters, afterID: next, countMax: countMax)) }
+        let lookUp =
+            topicsLookUp ?? TopicsLookUp(filters, afterID: next, countMax: rowsMax, bytesMax: pageBytesMax)
+        read { () throws(ApusError) in .topics(try log.topics(lookUp)) }
     }
 
     private var rowsMax: Int { Int(clamping: min(1_000, credit ?? .max, remaining ?? .max)) }
@@ -143,9 +152,12 @@ package final class QueryCursor {
         case .failure(let error):
             isClosed = true
             outlet.failed(self, error)
-        case .success(.bounds(let after, let through)): bounds = (after, through)
+        case .success(.bounds(.goOn(let next))): boundsLookUp = next
+        case .success(.bounds(.answer(let range))): bounds = range
         case .success(.messages(let batch)): send(batch)
-        case .success(.topics(let page)):
+        case .success(.topics(.goOn(let next))): topicsLookUp = next
+        case .success(.topics(.answer(let page))):
+            topicsLookUp = nil
             topicPage = (page.rows[...], page.next)
             sendTopics()
         case .success(.status(let status)):

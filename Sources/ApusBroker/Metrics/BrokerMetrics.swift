@@ -28,7 +28,6 @@ package final class BrokerMetrics: Sendable {
     package let connectionsAccepted = Counter()
     /// Closed at once: by a network rule, or because there was no room for them.
     package let connectionsRefused = Counter()
-    package let authenticationFailures = Counter()
     package let historyQueries = Counter()
     package let topicsQueries = Counter()
     package let statusQueries = Counter()

@@ -1,4 +1,4 @@
-package import ApusModel
+internal import ApusModel
 
 /// What one event loop says of its connections and cursors when it is asked.
 package struct LoopFigures: Sendable {

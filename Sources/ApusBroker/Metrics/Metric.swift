@@ -73,8 +73,9 @@ extension Metric {
     package static let connectionsRefused = Metric(
         "apus_refused_connections_total", .counter, "connections",
         "Connections that were closed at once: not allowed from there, or no room.")
-    package static let authenticationFailures = Metric(
-        "apus_authentication_failures_total", .counter, "attempts", "Logins that failed.")
+    package static let logins = Metric(
+        "apus_logins_total", .counter, "logins", labels: ["outcome"],
+        "Logins: accepted, refused (wrong in whatever way), busy (too many waited to be looked at).")
     package static let pausedPublishers = Metric(
         "apus_paused_publishers", .gauge, "connections",
         "Connections that are not read because the intake is full.")
@@ -133,7 +134,7 @@ extension Metric {
     package static let all: [Metric] = [
         messagesIn, messagesOut, bytesIn, bytesOut, errors, commitDuration, commitMessages, commitBytes, syncDuration,
         uncommittedBytes, tailBytes, pageBytes, receiveBytes, connections, connectionsAccepted, connectionsRefused,
-        authenticationFailures, pausedPublishers, queries, cursors, cursorsBehind, cursorLag, logHead, logFirst,
+        logins, pausedPublishers, queries, cursors, cursorsBehind, cursorLag, logHead, logFirst,
         logBytes, walBytes, walUsedBytes, freeBytes, topics, encodings, publishers, ready, notReady, limits, build,
         resident, cpu,
         descriptors, descriptorsMax, started,

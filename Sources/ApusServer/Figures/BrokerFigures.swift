@@ -6,6 +6,7 @@ internal import NIOCore
 struct BrokerFigures: Sendable {
     let metrics: BrokerMetrics
     let gauges: Gauges
+    let logins: Authenticator
     let admission: Admission
     let intake: Intake
     let pages: PageReader
@@ -57,11 +58,14 @@ struct BrokerFigures: Sendable {
     }
 
     private func connections(_ loops: LoopFigures) -> [MetricFamily] {
-        [
+        let counts = logins.counts
+        return [
             MetricFamily(.connections, admission.open),
             MetricFamily(.connectionsAccepted, metrics.connectionsAccepted.value),
             MetricFamily(.connectionsRefused, metrics.connectionsRefused.value),
-            MetricFamily(.authenticationFailures, metrics.authenticationFailures.value),
+            MetricFamily(
+                .logins, by: "outcome",
+                [("accepted", counts.accepted), ("refused", counts.refused), ("busy", counts.busy)]),
             MetricFamily(.pausedPublishers, loops.pausedPublishers),
             MetricFamily(
                 .queries, by: "select",

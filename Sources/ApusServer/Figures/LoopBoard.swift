@@ -22,6 +22,9 @@ final class LoopBoard: Sendable {
     /// Before the loops end: nobody is asked any more.
     func close() { members.withLockedValue { $0 = [] } }
 
+    /// For what needs a loop to come back on; nil when they end.
+    var anyLoop: (any EventLoop)? { members.withLockedValue { $0.first?.loop } }
+
     /// As of the last time that somebody asked.
     var latest: LoopFigures { newest.withLockedValue { $0 } }
 

@@ -20,6 +20,8 @@ package final class NativeDoor {
     let counters: DoorCounters
     /// Brings the figures that `makeStatus` shows up to date, and calls back on any thread.
     let gatherFigures: (@escaping @Sendable () -> Void) -> Void
+    let logins: Authenticator
+    let clock: @Sendable () -> Microseconds
     let makeStatus: (LogStatus) -> JSON
 
     /// Bytes of incomplete frames on this loop. Each loop has its share of the budget, so no loop asks another.
@@ -30,6 +32,7 @@ package final class NativeDoor {
     package init(
         hub: Hub, loop: any EventLoop, intake: Intake, limits: Limits, loops: Int, log: String, defaultTopic: Topic?,
         queries: any LogQueries, queryWorkers: WorkerPool, gauges: Gauges, metrics: BrokerMetrics,
+        logins: Authenticator, clock: @escaping @Sendable () -> Microseconds,
         gatherFigures: @escaping (@escaping @Sendable () -> Void) -> Void,
         makeStatus: @escaping (LogStatus) -> JSON
     ) {
@@ -45,6 +48,8 @@ package final class NativeDoor {
         self.metrics = metrics
         counters = metrics.makeDoorCounters(.native)
         self.gatherFigures = gatherFigures
+        self.logins = logins
+        self.clock = clock
         self.makeStatus = makeStatus
         interner = Interner(entriesMax: limits.nameCacheEntries)
         heldBytesMax = limits.receiveBytesMax / loops

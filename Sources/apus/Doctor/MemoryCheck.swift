@@ -9,8 +9,8 @@ enum MemoryCheck {
         return [judge(bytes: min(machine, group ?? .max), isGroup: (group ?? .max) < machine, limits)]
     }
 
-    /// The process with its threads, SQLite's caches, and about a kibibyte a cached name.
-    private static func ownBytes(_ limits: Limits) -> Int { (96 << 20) + limits.nameCacheEntries << 10 }
+    /// The process with its threads and SQLite's caches, and the names that the writer and an event loop keep.
+    private static func ownBytes(_ limits: Limits) -> Int { saturatingSum(96 << 20, 2 * limits.nameCacheBytes) }
 
     static func judge(bytes: Int, isGroup: Bool, _ limits: Limits) -> Finding {
         let shared = [

@@ -27,8 +27,8 @@ final class BrokerWatch: Sendable {
         var address: HTTPAddress
         /// Whether other machines may reach it although there are no users.
         var allowsAnonymous = false
-        /// Whether a request may see the metrics.
-        var authorize: @Sendable (HTTPCredentials) async -> HTTPAccess = { _ in .granted }
+        /// Whether the metrics are for everybody, although there are users.
+        var showsMetricsToAnybody = false
     }
 
     /// - Parameter http: how to serve HTTP; nil for not at all.
@@ -39,7 +39,8 @@ final class BrokerWatch: Sendable {
     ) async throws(ApusError) -> BrokerWatch {
         let watch = BrokerWatch(notify: SystemdNotify(environment: environment))
         guard let http else { return watch }
-        guard http.address.isLoopback || http.allowsAnonymous else {
+        let isClosed = !configuration.access.isOpen
+        guard http.address.isLoopback || isClosed || http.allowsAnonymous || http.showsMetricsToAnybody else {
             throw ApusError(
                 .notAllowed, "other machines can reach \(http.address), and there is no authentication",
                 hint: "Serve HTTP on 127.0.0.1 or [::1], or say --allow-anonymous if everybody may see the figures.")
@@ -47,15 +48,13 @@ final class BrokerWatch: Sendable {
         let door = try await HTTPDoor.start(
             HTTPDoor.Configuration(
                 address: http.address, limits: configuration.limits, logger: configuration.logger),
-            pages: watch.pages(version: configuration.version, authorize: http.authorize))
+            pages: watch.pages(version: configuration.version, showsMetricsToAnybody: http.showsMetricsToAnybody))
         watch.door.withLockedValue { $0 = door }
         Console.line("listening on \(door.url)")
         return watch
     }
 
-    private func pages(
-        version: String, authorize: @escaping @Sendable (HTTPCredentials) async -> HTTPAccess
-    ) -> HTTPPages {
+    private func pages(version: String, showsMetricsToAnybody: Bool) -> HTTPPages {
         HTTPPages(
             version: version,
             metrics: { [self] in await broker?.metricFamilies() ?? [] },
@@ -64,7 +63,27 @@ final class BrokerWatch: Sendable {
                     ?? [BrokerHealth.Reason(code: "starting", message: "the broker opens its log")]
             },
             isAlive: { [self] in await broker?.isAlive(withinSeconds: BrokerWatch.aliveSeconds) ?? true },
-            authorize: authorize)
+            authorize: { [self] credentials, address in
+                // Without a broker there is nothing to see.
+                guard !showsMetricsToAnybody, let broker else { return .granted }
+                return await BrokerWatch.access(broker, credentials, address)
+            })
+    }
+
+    private static func access(_ broker: Broker, _ credentials: HTTPCredentials, _ address: String) async -> HTTPAccess {
+        var said = Credentials(peerAddress: address)
+        switch credentials {
+        case .none: break
+        case .unreadable: return .unknown
+        case .token(let token): said = Credentials(token: token, peerAddress: address)
+        case .password(let user, let password):
+            said = Credentials(user: user, password: password, peerAddress: address)
+        }
+        return switch await broker.sight(for: said) {
+        case .granted: .granted
+        case .unknown: .unknown
+        case .refused: .refused
+        }
     }
 
     private var broker: Broker? { state.withLockedValue { $0.broker } }

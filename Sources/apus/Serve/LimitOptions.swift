@@ -6,6 +6,15 @@ struct LimitOptions: ParsableArguments {
     @Option(help: help("max-connections"))
     var maxConnections: LimitValue?
 
+    @Option(help: help("login-queue"))
+    var loginQueue: LimitValue?
+
+    @Option(help: help("login-delay"))
+    var loginDelay: LimitValue?
+
+    @Option(help: help("login-records"))
+    var loginRecords: LimitValue?
+
     @Option(help: help("max-header-bytes"))
     var maxHeaderBytes: LimitValue?
 
@@ -74,6 +83,9 @@ struct LimitOptions: ParsableArguments {
 
     @Option(help: help("name-cache"))
     var nameCache: LimitValue?
+
+    @Option(help: help("name-cache-bytes"))
+    var nameCacheBytes: LimitValue?
 
     @Option(help: help("tail-bytes"))
     var tailBytes: LimitValue?
@@ -147,6 +159,7 @@ struct LimitOptions: ParsableArguments {
             ("wal-pause", walPause),
             ("wal-limit", walLimit),
             ("name-cache", nameCache),
+            ("name-cache-bytes", nameCacheBytes),
             ("tail-bytes", tailBytes),
             ("outbox-bytes", outboxBytes),
             ("page-bytes", pageBytes),

@@ -13,9 +13,18 @@ enum HistorySource {
         if let file {
             // Said here as for any other file of the command line.
             _ = try FileIO.open(file)
-            return .file(try Store.openReadOnly(path: file, limits: .defaults))
+            return .file(try openLog(file))
         }
         return .broker(try await connection.connect())
+    }
+
+    /// - Throws: `input-output` where the file cannot be read: there is no broker that could be unavailable.
+    private static func openLog(_ path: String) throws(ApusError) -> any LogQueries {
+        do {
+            return try Store.openReadOnly(path: path, limits: .defaults)
+        } catch  where error.code == .unavailable {
+            throw ApusError(.input, error.message, hint: error.hint)
+        }
     }
 
     /// Hands every row to `body`, until it returns false.
@@ -39,7 +48,7 @@ enum HistorySource {
         _ query: HistoryQuery, in log: any LogQueries, _ body: (Message) -> Bool
     ) throws {
         let selection = try query.selection()
-        let bounds = try log.bounds(selection)
+        guard let bounds = try bounds(selection, in: log) else { return }
         var after = bounds.after
         var left = query.limit ?? .max
         while after < bounds.through, left > 0, !Interrupts.isRequested {
@@ -56,6 +65,20 @@ enum HistorySource {
             }
             after = batch.through
         }
+    }
+
+    /// - Returns: nil where the user has interrupted it.
+    private static func bounds(
+        _ selection: HistorySelection, in log: any LogQueries
+    ) throws(ApusError) -> SeqRange? {
+        var lookUp = BoundsLookUp(selection)
+        while !Interrupts.isRequested {
+            switch try log.bounds(lookUp) {
+            case .answer(let range): return range
+            case .goOn(let next): lookUp = next
+            }
+        }
+        return nil
     }
 }
 

@@ -3,8 +3,8 @@ import Glibc
 import Testing
 
 extension ProcessTests {
-    @Suite("Watched from outside")
-    struct WatchTests {
+    @Suite("Operated: over HTTP, by a service manager, by the doctor")
+    struct OperationTests {
         @Test("it is alive and ready, then, while it drains, alive and not ready; then the door is closed")
         func healthOverHTTP() async throws {
             try await Workshop.open { workshop in
@@ -81,6 +81,36 @@ extension ProcessTests {
             }
         }
 
+        @Test("once there are users, the metrics are for administrators; health and readiness stay for everybody")
+        func metricsNeedTheRight() async throws {
+            try await Workshop.open { workshop in
+                let users = workshop.path("users.yaml")
+                for name in ["ada", "bob"] {
+                    let password = try workshop.file("password", "secret of \(name)".utf8)
+                    let right = name == "ada" ? ["--admin"] : ["--subscribe", "#"]
+                    let added = try await workshop.run(
+                        ["user", "add", name, "--users", users, "--password-file", password] + right)
+                    #expect(added.end == .exited(0), "\(added.errors)")
+                }
+                let broker = try await workshop.broker("--http", "127.0.0.1:0", "--users", users)
+                let url = try await httpURL(broker)
+                func basic(_ pair: String) -> String {
+                    "Authorization: Basic \(Data(pair.utf8).base64EncodedString())\r\n"
+                }
+                for path in ["/", "/healthz", "/readyz"] { #expect(try await status("\(url)\(path)") == 200) }
+                #expect(try await status("\(url)/metrics") == 401)
+                #expect(try await status("\(url)/metrics", basic("ada:wrong")) == 401)
+                #expect(try await status("\(url)/metrics", basic("bob:secret of bob")) == 403)
+                let shown = try await page("\(url)/metrics", basic("ada:secret of ada"))
+                #expect(shown.contains("apus_logins_total{outcome=\"accepted\"} 2\n"))
+                #expect(shown.contains("apus_logins_total{outcome=\"refused\"} 1\n"))
+                #expect(try await broker.stop().end == .exited(0))
+                let shy = try await workshop.broker(
+                    "--http", "127.0.0.1:0", "--users", users, "--anonymous-metrics")
+                #expect(try await status("\(try await httpURL(shy))/metrics") == 200)
+            }
+        }
+
         @Test("the doctor finds a broker that runs and says nothing against it; a bad place is a problem")
         func doctor() async throws {
             try await Workshop.open { workshop in
@@ -119,17 +149,18 @@ extension ProcessTests {
             return String(line.dropFirst("listening on ".count))
         }
 
-        private func status(_ url: some StringProtocol) async throws -> Int { try await fetch(url).0 }
+        private func status(_ url: String, _ fields: String = "") async throws -> Int { try await fetch(url, fields).0 }
 
-        private func page(_ url: some StringProtocol) async throws -> String { try await fetch(url).1 }
+        private func page(_ url: String, _ fields: String = "") async throws -> String { try await fetch(url, fields).1 }
 
-        private func fetch(_ url: some StringProtocol) async throws -> (Int, String) {
-            let address = try #require(URL(string: String(url)))
+        /// - Parameter fields: of the header, each with its line's end.
+        private func fetch(_ url: String, _ fields: String) async throws -> (Int, String) {
+            let address = try #require(URL(string: url))
             let port = try #require(address.port)
             let path = address.path
             return try await onThread {
                 let client = try RawClient(port: port)
-                try client.send(Array("GET \(path) HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".utf8))
+                try client.send(Array("GET \(path) HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\(fields)\r\n".utf8))
                 let text = String(decoding: try client.everything(), as: UTF8.self)
                 let status = text.split(separator: " ").dropFirst().first.flatMap { Int($0) }
                 return (status ?? 0, text)
