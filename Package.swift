@@ -106,7 +106,8 @@ let package = Package(
         .executableTarget(
             name: "apus",
             dependencies: [
-                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusHTTP", "ApusClient",
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusHTTP",
+                "ApusClient",
                 "CZlib", "CLinux",
                 nio, nioPosix, nioLocks, logging, arguments, histogram, grdb, sqlite,
             ],
@@ -136,7 +137,8 @@ let package = Package(
         .testTarget(
             name: "ApusServerTests",
             dependencies: [
-                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusTesting", nio, nioPosix,
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusTesting", nio,
+                nioPosix,
                 nioEmbedded, nioLocks, atomics, logging,
             ],
             swiftSettings: settings),

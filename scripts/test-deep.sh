@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# What takes longer than scripts/test.sh, and looks deeper: brokers killed again and again, sanitizers, fuzzing.
-# Everything runs also where something before it failed; what failed is said at the end. Without arguments all steps
-# run, else those that are named: torture, thread, address, fuzz, prometheus.
+# What takes longer than scripts/test.sh, and looks deeper: brokers killed again and again, sanitizers, fuzzing, the
+# packages on a bare Debian, the container, the metrics. Everything runs also where something before it failed; what failed is said
+# at the end. Without arguments all steps run, else those that are named: torture, thread, address, fuzz, package,
+# container, prometheus.
 #
 #   scripts/test-deep.sh thread
 #   APUS_TORTURE_ROUNDS=1000 scripts/test-deep.sh torture
@@ -80,11 +81,17 @@ need_promtool() {
     PATH=$folder/usr/bin:$PATH
 }
 
-if [ "$#" -eq 0 ]; then set -- torture thread address fuzz prometheus; fi
+# What people install: the packages, tried on a bare Debian.
+package() { scripts/test-package.sh; }
+
+# The image and the Compose files.
+container() { docker/test.sh; }
+
+if [ "$#" -eq 0 ]; then set -- torture thread address fuzz package container prometheus; fi
 for step in "$@"; do
     case $step in
-    torture | thread | address | fuzz | prometheus) ;;
-    *) die "there is no step '$step'" "The steps are torture, thread, address, fuzz and prometheus." ;;
+    torture | thread | address | fuzz | package | container | prometheus) ;;
+    *) die "there is no step '$step'" "The steps are torture, thread, address, fuzz, package, container and prometheus." ;;
     esac
 done
 

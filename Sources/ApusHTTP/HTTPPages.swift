@@ -29,7 +29,9 @@ package struct HTTPPages: Sendable {
         self.authorize = authorize
     }
 
-    func reply(_ method: HTTPRequest.Method, path: String, authorization: String?, peerAddress: String = "") async -> HTTPReply {
+    func reply(_ method: HTTPRequest.Method, path: String, authorization: String?, peerAddress: String = "") async
+        -> HTTPReply
+    {
         guard let page = pages[path] else {
             return .problem(.notFound, code: "not-found", "there is no \(path)", hint: "GET / lists what there is.")
         }

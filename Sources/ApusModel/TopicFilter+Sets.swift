@@ -17,7 +17,7 @@ extension TopicFilter {
         for index in 0...max(a.count, b.count) {
             switch (level(index, a), level(index, b)) {
             // `#` stands for no level, too.
-            case (nil, nil), (.rest, nil), (nil, .rest): return both
+            case (nil, nil), (.rest, nil), (nil, .rest): return both == emptyTopic ? nil : both
             case (nil, _), (_, nil): return nil
             case (.rest, _): return both + b[index...]
             case (_, .rest): return both + a[index...]
@@ -29,6 +29,9 @@ extension TopicFilter {
         }
         return both
     }
+
+    /// `/#` would match it as `+` does, if it were a topic.
+    private static let emptyTopic = [Level.name([])]
 
     package static func covers(_ outer: [Level], _ inner: [Level]) -> Bool {
         guard !isHidden(inner, from: outer) else { return false }

@@ -50,7 +50,8 @@ package struct Users: Hashable, Sendable {
         func fault(_ what: String) -> ApusError {
             ApusError(
                 .invalidField, "the user name \"\(String(name.prefix(80)))\" \(what)",
-                hint: "It has 1 to \(nameBytesMax) bytes; not '/', '+', '#', ':', control characters, nor '$' at its beginning."
+                hint:
+                    "It has 1 to \(nameBytesMax) bytes; not '/', '+', '#', ':', control characters, nor '$' at its beginning."
             )
         }
         guard (1...nameBytesMax).contains(name.utf8.count) else { throw fault("has \(name.utf8.count) bytes") }

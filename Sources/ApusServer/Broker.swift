@@ -156,7 +156,8 @@ package final class Broker: Sendable {
                     throw ApusError(
                         .notAllowed, "other machines can reach \(listen), and there is no authentication",
                         hint:
-                            "Listen on 127.0.0.1 or [::1], name users with --users, or say --allow-anonymous if everybody may publish and read.")
+                            "Listen on 127.0.0.1 or [::1], name users with --users, or say --allow-anonymous if everybody may publish and read."
+                    )
                 }
                 let channel = try await bind(address, listen)
                 listeners.withLockedValue { $0.append(channel) }

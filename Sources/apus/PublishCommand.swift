@@ -97,6 +97,8 @@ struct PublishCommand: ClientCommand {
             if progress.isShown { configuration.onSendProgress = { progress.sent($0, of: $1) } }
         }
         let form: ReceiptPrinter.Form = json ? .json : receipts ? .text : .none
+        let ticking = Task { try await progress.keepTicking() }
+        defer { ticking.cancel() }
         var run = PublishRun(
             client: client, maker: maker, rate: rate,
             receipts: ReceiptPrinter(form: form, topic: topic), progress: progress)

@@ -156,7 +156,16 @@ final class HubBench {
         _ texts: [String], from start: StartPosition = .now, credit: UInt64? = nil, number: UInt32 = 1,
         outlet: ScriptedOutlet
     ) throws -> Subscription {
-        let set = FilterSet(try texts.map { (text) throws(ApusError) in try TopicFilter(text) })
+        try subscribe(
+            FilterSet(try texts.map { (text) throws(ApusError) in try TopicFilter(text) }), from: start, credit: credit,
+            number: number, outlet: outlet)
+    }
+
+    @discardableResult
+    func subscribe(
+        _ set: FilterSet, from start: StartPosition = .now, credit: UInt64? = nil, number: UInt32 = 1,
+        outlet: ScriptedOutlet
+    ) throws -> Subscription {
         let subscription = hub.subscribe(
             number: number, form: 0, filters: set, from: start, credit: credit, outlet: outlet)
         subscriptions.append(subscription)

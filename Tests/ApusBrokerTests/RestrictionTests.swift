@@ -11,6 +11,8 @@ private func rights(_ allow: [String], deny: [String] = []) throws -> TopicRight
         deny: try deny.map { (text) throws(ApusError) in try TopicFilter(text) })
 }
 
+private func odd(below end: Seq) -> [Seq] { Array(stride(from: 1, to: end, by: 2)) }
+
 @Suite("A restricted reader")
 struct RestrictionTests {
     @Test("sees what is asked for and allowed; where that is nothing there is no set at all")
@@ -60,7 +62,7 @@ struct RestrictionTests {
         bench.turn()
         try bench.settle()
         #expect(full.messages == Array(1...140))
-        #expect(narrow.messages == (0..<70).map { Seq(2 * $0 + 1) })
+        #expect(narrow.messages == odd(below: 140))
     }
 
     @Test("shares pages with those who see the same, and only with those")
@@ -76,7 +78,7 @@ struct RestrictionTests {
         }
         try bench.settle()
         #expect(full.allSatisfy { $0.messages == Array(1...200) })
-        #expect(narrow.allSatisfy { $0.messages == (0..<100).map { Seq(2 * $0 + 1) } })
+        #expect(narrow.allSatisfy { $0.messages == odd(below: 200) })
         #expect(bench.store.pagesRead <= 4, "a page for either kind of reader")
     }
 
@@ -127,7 +129,7 @@ struct RestrictionTests {
         #expect(subscription.isReading)
         bench.hub.change(subscription, to: try #require(asked.restricted(to: try rights(["a/2"]))))
         try bench.settle()
-        #expect(outlet.messages == (1...10).map { Seq(2 * $0) })
+        #expect(outlet.messages == Array(stride(from: Seq(2), through: 20, by: 2)))
     }
 }
 
@@ -242,8 +244,8 @@ struct FailedLoginsTests {
         "belong to an address, or to the half of an IPv6 address that its owner does not choose",
         arguments: [
             ("10.0.0.1", "10.0.0.1"), ("::ffff:10.0.0.1", "10.0.0.1"), ("local", "local"),
-            ("2001:db8:1:2:3:4:5:6", "20:1:d:b8:0:1:0:2::/64"), ("2001:db8:1:2::1", "20:1:d:b8:0:1:0:2::/64"),
-            ("fe80::1%eth0", "fe:80:0:0:0:0:0:0::/64"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+            ("fe80::1%eth0", "fe80:0:0:0::/64"),
         ])
     func groups(_ address: String, _ group: String) {
         #expect(PeerAddress.group(address) == group)
@@ -297,7 +299,10 @@ struct AuthenticatorTests {
         #expect(access.checks.value == 1, "one thread, one check")
         access.gate.change { $0 = true }
         try access.checks.wait("the others") { $0 == 4 }
-        while results.value.count < 5 { loop.run() }
+        while results.value.count < 5 {
+            try loop.wait(forTasks: 1)
+            loop.run()
+        }
         #expect(results.value.filter { $0 == "in" }.count == 4)
         #expect(logins.counts == Authenticator.Counts(accepted: 4, refused: 0, busy: 1))
     }

@@ -325,6 +325,8 @@ struct SubscribeTests {
         // Closing has begun when this returns.
         let closing = Task.immediate { await client.close() }
         #expect(await error { try await client.topics([]) }?.code == .closed)
+        connection.send(.ping)
+        guard case .pong = await connection.next() else { throw Unexpected() }
         try connection.row(query: number, seq: 5, topic: "a", text: "x", publisher: "")
         connection.send(.end(QueryEnd(query: number, count: 1, reason: "complete")))
         #expect(try await seqs == [5])

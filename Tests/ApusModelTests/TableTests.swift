@@ -69,7 +69,7 @@ struct TableTests {
     @Test("Only refusals that may pass let the same publish be sent again")
     func passingRefusals() {
         let passing = ApusError.Code.allCases.filter { ApusError($0, "").mayPassLater }
-        #expect(Set(passing) == [.storageFull, .logBusy, .commitUnknown, .fenced, .goingAway])
+        #expect(Set(passing) == [.storageFull, .logBusy, .commitUnknown, .fenced, .goingAway, .busy])
     }
 
     @Test("Ack levels are ordered by what they promise, and named as on the wire")

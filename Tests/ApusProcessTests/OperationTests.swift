@@ -151,7 +151,9 @@ extension ProcessTests {
 
         private func status(_ url: String, _ fields: String = "") async throws -> Int { try await fetch(url, fields).0 }
 
-        private func page(_ url: String, _ fields: String = "") async throws -> String { try await fetch(url, fields).1 }
+        private func page(_ url: String, _ fields: String = "") async throws -> String {
+            try await fetch(url, fields).1
+        }
 
         /// - Parameter fields: of the header, each with its line's end.
         private func fetch(_ url: String, _ fields: String) async throws -> (Int, String) {

@@ -25,12 +25,14 @@ struct Refusal: Equatable, CustomStringConvertible {
 
 private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
 
-private func makeSession(_ change: (inout Limits) -> Void = { _ in }) -> NativeSession {
+private func makeSession(
+    _ admittance: NativeSession.Admittance = .everybody, _ change: (inout Limits) -> Void = { _ in }
+) -> NativeSession {
     var limits = Limits.defaults
     // Out of the way of the other clocks.
     limits.peerTimeoutSeconds = 86_400
     change(&limits)
-    return NativeSession(limits: limits, log: "log", clientID: "made-up", now: start)
+    return NativeSession(limits: limits, log: "log", clientID: "made-up", admittance: admittance, now: start)
 }
 
 private func hello(_ change: (inout Hello) -> Void = { _ in }) -> Frame {
@@ -42,6 +44,94 @@ private func hello(_ change: (inout Hello) -> Void = { _ in }) -> Frame {
 private func subscribe(_ number: UInt32, _ filters: [String] = ["a"]) throws -> Frame {
     let filters = try filters.map { (text) throws(ApusError) in try TopicFilter(text, levelsMax: 1_000) }
     return .subscribe(Subscribe(subscription: number, filters: filters))
+}
+
+@Suite("The conversation on a broker with users")
+struct NativeLoginTests {
+    @Test("waits until it is known who it is, and goes on as that user, whatever hello says")
+    func logsIn() {
+        var session = makeSession(.usersOnly)
+        let hello = hello {
+            ($0.user, $0.password, $0.publisher) = ("anna", "secret", "p")
+        }
+        guard case .authenticate(let asked) = session.received(hello) else {
+            Issue.record("nobody is asked")
+            return
+        }
+        #expect(asked.password == "secret")
+        #expect(session.isAuthenticating)
+        guard case .openPublisher("p", "otto") = session.authenticated(as: "otto", check: nil) else {
+            Issue.record("the publisher's name is that user's own")
+            return
+        }
+        guard case .reply(.welcome) = session.opened(PublisherHandle(rowID: 1, epoch: 1), lastID: 7) else {
+            Issue.record("no welcome")
+            return
+        }
+        #expect(Refusal(session.received(hello)) == Refusal(.unexpectedFrame, isEnd: true))
+    }
+
+    @Test("ends where the login is refused, and where it is no login")
+    func refuses() {
+        var session = makeSession(.usersOnly)
+        _ = session.received(hello { $0.user = "anna" })
+        let wrong = session.authenticationFailed(ApusError(.notAllowed, "wrong"))
+        #expect(Refusal(wrong) == Refusal(.notAllowed, isEnd: true))
+        #expect(session.isFinishing)
+        // The answer comes when the conversation is over already.
+        guard case .nothing = session.authenticated(as: "anna", check: nil) else {
+            Issue.record("a conversation that is over goes on")
+            return
+        }
+        #expect(session.isFinishing)
+    }
+
+    @Test("ends where the first frame is no hello, unless anonymous peers may be here")
+    func wantsAHello() throws {
+        for frame in [.ping, try subscribe(1), .credit(Credit(target: .query(1), credit: 1))] as [Frame] {
+            var session = makeSession(.usersOnly)
+            #expect(Refusal(session.received(frame)) == Refusal(.notAllowed, isEnd: true))
+            var open = makeSession(.anonymous)
+            #expect(Refusal(open.received(frame))?.isEnd != true)
+        }
+        var session = makeSession(.usersOnly)
+        guard case .finish(.error(let reply)) = session.receivedPublish(id: 1, hasID: true) else {
+            Issue.record("a publish is accepted")
+            return
+        }
+        #expect(reply.error.code == .notAllowed)
+        var leaving = makeSession(.usersOnly)
+        guard case .finish(.goodbye) = leaving.received(.goodbye(reason: nil)) else {
+            Issue.record("nobody needs a login to leave")
+            return
+        }
+        var anonymous = makeSession(.anonymous)
+        guard case .accept = anonymous.receivedPublish(id: 1, hasID: true) else {
+            Issue.record("whether it may publish is another question")
+            return
+        }
+    }
+
+    @Test("asks again whether the login holds, when it is time, also while it is not read")
+    func checksLogins() {
+        var session = makeSession(.usersOnly)
+        _ = session.received(hello { $0.token = "t" })
+        _ = session.authenticated(as: "anna", check: start + .seconds(10))
+        session.turnEnded(isInsideFrame: false, isReading: false, now: start)
+        #expect(session.deadline == start + .seconds(10))
+        guard case .nothing = session.passed(now: start + .seconds(9)) else {
+            Issue.record("too early")
+            return
+        }
+        guard case .checkLogin = session.passed(now: start + .seconds(10)) else {
+            Issue.record("not asked")
+            return
+        }
+        session.loginHolds(check: start + .seconds(20))
+        #expect(session.deadline == start + .seconds(20))
+        session.loginHolds(check: nil)
+        #expect(session.deadline > start + .seconds(20))
+    }
 }
 
 @Suite("The conversation")

@@ -43,6 +43,11 @@ struct PageTests {
             try filters("rare/0"), try filters("rare/+"), try filters("rare/#"), try filters("common/3"),
             try filters("common/#", "rare/1"), try filters("nothing/here"), try filters("+/1"), try filters("#"),
             try filters("common"), .all,
+            // Readers who may not read everything that they ask for.
+            try restricted(try filters("#"), ["rare/+"], deny: ["rare/1"]),
+            try restricted(.all, ["#"], deny: ["common/#"]), try restricted(.all, ["rare/0", "rare/2"]),
+            try restricted(try filters("common/#"), ["#"], deny: ["+/3"]),
+            try restricted(try filters("rare/0", "common/3"), ["common/+", "nothing/#"]),
         ]
         for round in 0..<2 {
             for _ in 0..<10 {

@@ -238,3 +238,12 @@ struct Unexpected: Error, CustomStringConvertible {
 func filters(_ texts: String...) throws -> FilterSet {
     FilterSet(try texts.map { (text) throws(ApusError) in try TopicFilter(text) })
 }
+
+/// What somebody who may read only this sees of it.
+func restricted(_ set: FilterSet, _ allow: [String], deny: [String] = []) throws -> FilterSet {
+    let rights = TopicRights(
+        allow: try allow.map { (text) throws(ApusError) in try TopicFilter(text) },
+        deny: try deny.map { (text) throws(ApusError) in try TopicFilter(text) })
+    guard let restricted = set.restricted(to: rights) else { throw Unexpected("nothing is left of \(set)") }
+    return restricted
+}

@@ -291,6 +291,10 @@ struct PublishOutputTests {
         for piece in 1...100 { bar.sent(piece << 10, of: (10 << 20) + 60) }
         #expect(drawn.withLockedValue { $0.count } == 1)
         pass()
+        // Nothing moves any more: the last that did is shown.
+        bar.tick()
+        #expect(shown().contains("  0%  100 KiB of 10 MiB"))
+        pass()
         bar.sent(5 << 20, of: (10 << 20) + 60)
         #expect(shown().contains(" 50%  5 MiB of 10 MiB"))
         pass()
@@ -305,6 +309,10 @@ struct PublishOutputTests {
         #expect(shown().contains("100%  10 MiB of 10 MiB"))
         bar.finish()
         #expect(shown() == "\r\u{1B}[K")
+        pass()
+        let count = drawn.withLockedValue { $0.count }
+        bar.tick()
+        #expect(drawn.withLockedValue { $0.count } == count)
     }
 
     @Test("Of a compressed file the bar shows the file's bytes")

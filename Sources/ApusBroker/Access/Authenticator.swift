@@ -129,6 +129,7 @@ package enum PeerAddress {
         if bytes.starts(with: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]) {
             return bytes[12...].map(String.init).joined(separator: ".")
         }
-        return bytes[..<8].map { String($0, radix: 16) }.joined(separator: ":") + "::/64"
+        let parts = stride(from: 0, to: 8, by: 2).map { String(Int(bytes[$0]) << 8 | Int(bytes[$0 + 1]), radix: 16) }
+        return parts.joined(separator: ":") + "::/64"
     }
 }

@@ -1,5 +1,3 @@
-internal import ApusModel
-
 /// What one event loop says of its connections and cursors when it is asked.
 package struct LoopFigures: Sendable {
     /// So many of the cursors that are furthest behind are told.

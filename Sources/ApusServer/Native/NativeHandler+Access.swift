@@ -39,7 +39,7 @@ extension NativeHandler {
         guard context != nil else { return }
         switch result {
         case .failure(let error):
-            logger.info("login refused", metadata: ["reason": "\(error.message)"])
+            logger.info("login refused", metadata: ["peer": "\(peerAddress)", "reason": "\(error.message)"])
             perform(session.authenticationFailed(error))
         case .success(let identity):
             // The users may have changed since it was looked at.

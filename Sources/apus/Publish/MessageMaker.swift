@@ -8,7 +8,7 @@ struct Declaration: Sendable {
     let encoding: Encoding
     /// For what is given as text: what is not declared is filled in.
     let textEncoding: Encoding
-    /// Whether records are looked at: not where they are declared to be something else than text as it is.
+    /// Whether records are looked at: what somebody else has compressed is not text before it is inflated.
     private let mayBeText: Bool
     let headers: Headers
     let key: String?
@@ -28,8 +28,7 @@ struct Declaration: Sendable {
                 contentEncoding: encoding.contentEncoding, byteOrder: encoding.byteOrder, format: encoding.format)
         let declared = encoding.compression
         compression = compresses ? declared.flatMap { Compression.isKnown($0) ? $0 : nil } : nil
-        // What somebody else has compressed is not text before it is inflated.
-        mayBeText = !isBinary && (declared == nil || compression != nil)
+        mayBeText = declared == nil || compression != nil
     }
 
     /// Whether a record is text: it is by its bytes, or by what is declared, and then it has to be.

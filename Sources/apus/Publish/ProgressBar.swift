@@ -19,6 +19,7 @@ final class ProgressBar: Sendable {
         var shown = 0
         var start: ContinuousClock.Instant
         var lastDrawn: ContinuousClock.Instant?
+        var isFinished = false
     }
 
     let isShown: Bool
@@ -68,15 +69,31 @@ final class ProgressBar: Sendable {
         }
     }
 
-    /// Leaves the line empty.
+    /// Draws what came too soon after the last drawing, and how fast it is now.
+    func tick() { change { _ in } }
+
+    /// Ticks until the task is cancelled: where nothing moves any more, the last that moved is shown.
+    func keepTicking() async throws {
+        while isShown {
+            try await Task.sleep(for: Self.interval * 2)
+            tick()
+        }
+    }
+
+    /// Leaves the line empty, for good.
     func finish() {
-        if isShown { write(Array("\r\u{1B}[K".utf8)) }
+        guard isShown else { return }
+        state.withLockedValue { state in
+            state.isFinished = true
+            write(Array("\r\u{1B}[K".utf8))
+        }
     }
 
     private func change(_ body: (inout State) -> Void) {
         guard isShown else { return }
         state.withLockedValue { state in
             body(&state)
+            guard !state.isFinished else { return }
             let now = now()
             if let lastDrawn = state.lastDrawn, now - lastDrawn < Self.interval { return }
             state.lastDrawn = now

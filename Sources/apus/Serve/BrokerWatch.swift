@@ -70,7 +70,8 @@ final class BrokerWatch: Sendable {
             })
     }
 
-    private static func access(_ broker: Broker, _ credentials: HTTPCredentials, _ address: String) async -> HTTPAccess {
+    private static func access(_ broker: Broker, _ credentials: HTTPCredentials, _ address: String) async -> HTTPAccess
+    {
         var said = Credentials(peerAddress: address)
         switch credentials {
         case .none: break

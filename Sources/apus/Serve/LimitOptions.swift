@@ -136,6 +136,9 @@ struct LimitOptions: ParsableArguments {
     var given: [(name: String, value: LimitValue?)] {
         [
             ("max-connections", maxConnections),
+            ("login-queue", loginQueue),
+            ("login-delay", loginDelay),
+            ("login-records", loginRecords),
             ("max-header-bytes", maxHeaderBytes),
             ("max-message-bytes", maxMessageBytes),
             ("receive-bytes", receiveBytes),

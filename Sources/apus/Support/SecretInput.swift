@@ -17,7 +17,7 @@ enum SecretInput {
                 let file = try FileIO.open(path)
                 bytes = try FileIO.readAll(file.descriptor, named: name, bytesMax: bytesMax)
             }
-        } catch where error.code == .messageTooLarge {
+        } catch  where error.code == .messageTooLarge {
             throw ApusError(.usage, "\(name) is too long to be \(what)")
         }
         var content = Array(bytes.readableBytesView)
@@ -41,8 +41,9 @@ enum SecretInput {
         guard tcgetattr(terminal, &before) == 0 else { return nil }
         var silent = before
         silent.c_lflag &= ~tcflag_t(ECHO)
+        // Before the question: an answer that comes at once is not shown either.
+        guard tcsetattr(terminal, TCSAFLUSH, &silent) == 0 else { return nil }
         _ = FileIO.writeAll(Array(prompt.utf8), to: terminal)
-        tcsetattr(terminal, TCSAFLUSH, &silent)
         defer {
             tcsetattr(terminal, TCSAFLUSH, &before)
             _ = FileIO.writeAll([UInt8(ascii: "\n")], to: terminal)

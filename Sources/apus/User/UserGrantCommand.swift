@@ -62,7 +62,10 @@ struct UserGrantCommand: ClientCommand {
         let patterns = try right.patterns()
         try options.change { (users) throws(ApusError) in
             try users.updateRights(of: right.name) { rights in
-                guard let action = right.right.action else { return rights.isAdmin = true }
+                guard let action = right.right.action else {
+                    rights.isAdmin = true
+                    return
+                }
                 for pattern in patterns {
                     if deny {
                         if !rights[action].deny.contains(pattern) { rights[action].deny.append(pattern) }
@@ -100,7 +103,10 @@ struct UserRevokeCommand: ClientCommand {
         let patterns = try right.patterns()
         try options.change { (users) throws(ApusError) in
             try users.updateRights(of: right.name) { (rights) throws(ApusError) in
-                guard let action = right.right.action else { return rights.isAdmin = false }
+                guard let action = right.right.action else {
+                    rights.isAdmin = false
+                    return
+                }
                 for pattern in patterns {
                     let known = rights[action].allow + rights[action].deny
                     guard known.contains(pattern) else {

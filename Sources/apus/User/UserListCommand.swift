@@ -37,7 +37,8 @@ struct UserListCommand: ClientCommand {
     // MARK: For people
 
     private func writeTables(_ users: Users, _ output: Output) {
-        var table = Table(["USER", "LOGIN", "ADMIN", "PUBLISH", "SUBSCRIBE", "HISTORY"].map { .init(title: $0) }, width: nil)
+        var table = Table(
+            ["USER", "LOGIN", "ADMIN", "PUBLISH", "SUBSCRIBE", "HISTORY"].map { .init(title: $0) }, width: nil)
         var tokens = Table(["TOKEN", "USER", "ENDS", "NOTE"].map { .init(title: $0) }, width: nil)
         let now = LocalTime.now()
         output.write { out in

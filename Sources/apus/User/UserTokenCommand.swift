@@ -47,7 +47,8 @@ struct UserTokenAddCommand: ClientCommand {
             id: token.id, hash: token.hash, note: note, created: now, expires: try end(from: now))
         try options.change { (users) throws(ApusError) in
             try users.update(name) { $0.tokens.append(record) }
-            return "added the token \(token.id) of \(name)\(record.expires.map { ", which ends \(Timestamp.text($0))" } ?? "")"
+            return
+                "added the token \(token.id) of \(name)\(record.expires.map { ", which ends \(Timestamp.text($0))" } ?? "")"
         }
         let output = Output()
         output.write { $0 += (token.text.revealed + "\n").utf8 }
