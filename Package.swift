@@ -21,10 +21,14 @@ let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let atomics = Target.Dependency.product(name: "Atomics", package: "swift-atomics")
+let hummingbird = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let nioExtras = Target.Dependency.product(name: "NIOExtras", package: "swift-nio-extras")
+let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
-let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
@@ -55,6 +59,10 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections.git", .upToNextMinor(from: "1.6.0")),
         .package(url: "https://github.com/apple/swift-atomics.git", .upToNextMinor(from: "1.3.0")),
         .package(url: "https://github.com/apple/swift-argument-parser.git", .upToNextMinor(from: "1.8.2")),
+        .package(
+            url: "https://github.com/hummingbird-project/hummingbird.git", .upToNextMinor(from: "2.28.1"), traits: []),
+        .package(url: "https://github.com/apple/swift-http-types.git", .upToNextMinor(from: "1.8.0")),
+        .package(url: "https://github.com/apple/swift-nio-extras.git", .upToNextMinor(from: "1.35.2")),
         .package(url: "https://github.com/jpsim/Yams.git", .upToNextMinor(from: "6.2.2")),
         .package(url: "https://github.com/apple/swift-crypto.git", .upToNextMinor(from: "4.5.2")),
         .package(url: "https://github.com/groue/GRDB.swift.git", .upToNextMinor(from: "7.10.0")),
@@ -64,6 +72,7 @@ let package = Package(
     targets: [
         .target(name: "CApus"),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CLinux"),
         .target(name: "ApusModel", dependencies: ["CApus", nio], swiftSettings: settings),
         .target(name: "ApusWire", dependencies: ["ApusModel", nio], swiftSettings: settings),
         .target(name: "ApusTLS", dependencies: ["ApusModel", nioSSL], swiftSettings: settings),
@@ -92,6 +101,12 @@ let package = Package(
             ],
             swiftSettings: settings),
         .target(
+            name: "ApusHTTP",
+            dependencies: [
+                "ApusModel", "ApusBroker", hummingbird, httpTypes, nioExtras, nioHTTPTypes, nio, nioPosix, logging,
+            ],
+            swiftSettings: settings),
+        .target(
             name: "ApusClient",
             dependencies: [
                 "ApusModel", "ApusTLS", "ApusWire", nio, nioPosix, nioTLS, nioSSL, nioLocks, deque, logging,
@@ -101,8 +116,8 @@ let package = Package(
         .executableTarget(
             name: "apus",
             dependencies: [
-                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusClient",
-                "ApusSettings", "CZlib",
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusHTTP",
+                "ApusClient", "ApusSettings", "CZlib", "CLinux",
                 nio, nioPosix, nioLocks, logging, atomics, arguments, histogram, grdb, sqlite,
             ],
             swiftSettings: settings),
@@ -136,6 +151,13 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "ApusHTTPTests",
+            dependencies: [
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusServer", "ApusHTTP", "ApusTesting",
+                httpTypes, nio, logging, yams,
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "ApusClientTests",
             dependencies: [
                 "ApusModel", "ApusWire", "ApusClient", "ApusBroker", "ApusStore", "ApusServer", "ApusTesting", nio,
@@ -149,8 +171,8 @@ let package = Package(
         .testTarget(
             name: "ApusTests",
             dependencies: [
-                "apus", "ApusSettings", "ApusModel", "ApusWire", "ApusClient", "ApusBroker", "ApusServer", nio,
-                nioPosix, nioLocks, logging, arguments,
+                "apus", "ApusSettings", "ApusModel", "ApusWire", "ApusClient", "ApusBroker", "ApusServer", "ApusHTTP",
+                nio, nioPosix, nioLocks, logging, arguments,
             ],
             swiftSettings: settings),
         // Real processes through the command line: it needs the built `apus` beside it.

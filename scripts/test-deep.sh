@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What takes longer than scripts/test.sh, and looks deeper: brokers killed again and again, sanitizers, fuzzing, the
-# packages on a bare Debian, the container. Everything runs also where something before it failed; what failed is said
+# packages on a bare Debian, the container, the metrics. Everything runs also where something before it failed; what failed is said
 # at the end. Without arguments all steps run, else those that are named: torture, thread, address, fuzz, package,
-# container.
+# container, prometheus.
 #
 #   scripts/test-deep.sh thread
 #   APUS_TORTURE_ROUNDS=1000 scripts/test-deep.sh torture
@@ -25,13 +25,13 @@ torture() { APUS_TORTURE_ROUNDS=$rounds run_tests --filter '^ApusProcessTests\.'
 # Data races: everything that crosses threads.
 thread() {
     TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}" run_tests --sanitize thread --scratch-path .build-tsan \
-        --filter '^Apus(Broker|Store|Server|Client)Tests\.'
+        --filter '^Apus(Broker|Store|Server|HTTP|Client)Tests\.'
 }
 
 # Memory: everything that reads foreign bytes, and everything that calls C.
 address() {
     ASAN_OPTIONS="detect_leaks=0 ${ASAN_OPTIONS:-}" run_tests --sanitize address --scratch-path .build-asan \
-        --filter '^Apus(Model|Wire|Store|Server|Client)Tests\.'
+        --filter '^Apus(Model|Wire|Store|Server|HTTP|Client)Tests\.'
 }
 
 # Every decoder against damaged input.
@@ -43,17 +43,55 @@ fuzz() {
     scripts/fuzz.sh "$fuzz_seconds"
 }
 
+# Prometheus' own judgement: the alert rules, and what /metrics of a running broker says.
+prometheus() {
+    local folder pid url
+    if ! has_command promtool; then
+        need_promtool || {
+            say "SKIPPED: there is no promtool, and apt-get could not install it (Debian's package prometheus)"
+            return 0
+        }
+    fi
+    promtool check rules config/alerts.yaml || return 1
+    swift build --product apus || return 1
+    folder=$(mktemp -d)
+    .build/debug/apus serve --db "$folder/apus.db" --listen 127.0.0.1:0 --http 127.0.0.1:0 2>"$folder/said" &
+    pid=$!
+    for _ in $(seq 100); do
+        if grep -q '^keeping' "$folder/said"; then break; fi
+        sleep 0.1
+    done
+    url=$(sed -n 's/^listening on \(http:.*\)/\1/p' "$folder/said")
+    python3 -c 'import sys, urllib.request; sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1]).read())' \
+        "$url/metrics" >"$folder/metrics" && promtool check metrics <"$folder/metrics"
+    local result=$?
+    kill "$pid" && wait "$pid" || result=1
+    rm -rf "$folder"
+    return "$result"
+}
+
+# The package brings a service, too: only its binaries are wanted, and nothing is started.
+need_promtool() {
+    local folder=$root/.build/prometheus
+    if [ ! -x "$folder/usr/bin/promtool" ]; then
+        has_command apt-get && has_command dpkg-deb || return 1
+        mkdir -p "$folder"
+        (cd "$folder" && apt-get download prometheus && dpkg-deb -x prometheus_*.deb .) >&2 || return 1
+    fi
+    PATH=$folder/usr/bin:$PATH
+}
+
 # What people install: the packages, tried on a bare Debian.
 package() { scripts/test-package.sh; }
 
 # The image and the Compose files.
 container() { docker/test.sh; }
 
-if [ "$#" -eq 0 ]; then set -- torture thread address fuzz package container; fi
+if [ "$#" -eq 0 ]; then set -- torture thread address fuzz package container prometheus; fi
 for step in "$@"; do
     case $step in
-    torture | thread | address | fuzz | package | container) ;;
-    *) die "there is no step '$step'" "The steps are torture, thread, address, fuzz, package and container." ;;
+    torture | thread | address | fuzz | package | container | prometheus) ;;
+    *) die "there is no step '$step'" "The steps are torture, thread, address, fuzz, package, container and prometheus." ;;
     esac
 done
 

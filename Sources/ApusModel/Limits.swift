@@ -47,6 +47,10 @@ public struct Limits: Sendable, Hashable {
     public var filterLevelsMax = 128
     public var queriesMax = 4
     public var repliesBytesMax = 64 << 10
+    // The HTTP door
+    public var httpConnectionsMax = 64
+    public var httpHeaderBytesMax = 16 << 10
+    public var httpTimeoutSeconds = 15
     // Ending
     public var drainSeconds = 10
 
@@ -232,6 +236,15 @@ extension Limits {
             "replies-bytes", \.repliesBytesMax, "bytes", 1_024...(1 << 30),
             "Replies that wait for a connection which does not read: the texts of refused publishes, and all but publish answers. Beyond it it is not read."
         ),
+        Row(
+            "http-connections", \.httpConnectionsMax, "connections", 1...100_000,
+            "Open connections of the HTTP door. Beyond it it stops accepting; the kernel's backlog waits."),
+        Row(
+            "http-header-bytes", \.httpHeaderBytesMax, "bytes", 1_024...(1 << 20),
+            "The header of one HTTP request, and one line of it. Beyond it the request is answered with 400."),
+        Row(
+            "http-timeout", \.httpTimeoutSeconds, "seconds", 1...3_600,
+            "A connection of the HTTP door on which no request is answered for so long is closed, whatever it does."),
         Row(
             "drain-time", \.drainSeconds, "seconds", 0...3_600,
             "How long a stop waits for what is in flight. Beyond it connections are closed."),

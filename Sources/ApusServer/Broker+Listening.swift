@@ -36,6 +36,7 @@ extension Broker {
                     bound.append(try await bind(address, listener))
                 }
             }
+            metrics.health.serves()
             return bound
         } catch {
             await closeListeners()
@@ -208,6 +209,7 @@ extension Broker {
                 gauges.refused(error.code)
                 try channel.pipeline.syncOperations.addHandler(RefusalHandler(error))
             case .admitted:
+                metrics.connectionsAccepted.add()
                 let gate = listener.gate
                 channel.closeFuture.whenComplete { _ in gate.left(address) }
                 let origin = ConnectionOrigin(

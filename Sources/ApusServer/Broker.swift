@@ -38,6 +38,9 @@ package final class Broker: Sendable {
     let admission: Admission
     let gauges: Gauges
     private let writerEnd: WriterEnd
+    /// What is counted, for the doors and for who watches.
+    package let metrics: BrokerMetrics
+    let figures: BrokerFigures
     let listening = NIOLockedValueBox(Listening())
     /// The broker ends once; who asks again waits for it.
     private let ending = NIOLockedValueBox<Task<Void, Never>?>(nil)
@@ -71,15 +74,20 @@ package final class Broker: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
         let admission = Admission(connectionsMax: limits.connectionsMax, loopbackReserve: limits.loopbackReserve)
         let gauges = Gauges()
-        let status = StatusReport(
-            configuration: configuration, admission: admission, intake: intake, gauges: gauges, logins: logins,
-            cursors: ManagedAtomic(0))
+        let metrics = BrokerMetrics()
+        let board = LoopBoard()
         let pages = PageReader(store: store, workers: readers, limits: limits)
+        let figures = BrokerFigures(
+            metrics: metrics, gauges: gauges, logins: logins, admission: admission, intake: intake, pages: pages,
+            board: board, log: store, configuration: configuration)
+        let status = StatusReport(figures: figures, cursors: ManagedAtomic(0))
         loops = group.makeIterator().enumerated().map { index, loop in
             Broker.makeLoop(
                 index, loop, configuration: configuration, log: log, intake: intake, announcer: announcer,
                 pages: pages, queries: store, queryWorkers: queryWorkers, status: status)
         }
+        self.metrics = metrics
+        self.figures = figures
         self.intake = intake
         self.group = group
         self.readers = readers
@@ -89,9 +97,14 @@ package final class Broker: Sendable {
         self.admission = admission
         self.gauges = gauges
         writerEnd = WriterEnd()
-        let writer = GroupCommit(store: store, intake: intake, announcer: announcer, logger: configuration.logger)
+        let writer = GroupCommit(
+            store: store, intake: intake, announcer: announcer, metrics: metrics, logger: configuration.logger)
         let writerEnd = writerEnd
-        startThread("apus-writer") { writerEnd.set(Result { () throws(ApusError) in try writer.run() }) }
+        startThread("apus-writer") {
+            let end = Result { () throws(ApusError) in try writer.run() }
+            if case .failure(let error) = end { metrics.health.failed(error) }
+            writerEnd.set(end)
+        }
         for index in 0..<Broker.readerThreads { startThread("apus-reader-\(index)") { readers.run() } }
         for index in 0..<Broker.queryThreads { startThread("apus-query-\(index)") { queryWorkers.run() } }
         for index in 0..<Broker.loginThreads { startThread("apus-login-\(index)") { loginWorkers.run() } }
@@ -113,13 +126,15 @@ package final class Broker: Sendable {
                 hub: hub, loop: loop, turns: turns, intake: intake, limits: configuration.limits,
                 loops: configuration.eventLoops,
                 log: log, defaultTopic: configuration.defaultTopic, queries: queries, queryWorkers: queryWorkers,
-                gauges: status.gauges, logins: status.logins, clock: wallClock, makeStatus: status.json)
+                gauges: status.figures.gauges, metrics: status.figures.metrics, logins: status.figures.logins,
+                clock: wallClock, gatherFigures: status.figures.board.gather, makeStatus: status.json)
             return Loop(
                 loop: loop, hub: NIOLoopBound(hub, eventLoop: loop), door: NIOLoopBound(door, eventLoop: loop),
                 connections: NIOLoopBoundBox([:], eventLoop: loop))
         }.wait()
         guard let made else { preconditionFailure("an event loop that was just made is shut down") }
         announcer.add(LoopPort(loop: loop, hub: made.hub))
+        status.figures.board.add(loop, made.hub)
         return made
     }
 
@@ -158,6 +173,8 @@ package final class Broker: Sendable {
     }
 
     private func drainAndClose() async {
+        // Said before anything ends, so that who balances load looks elsewhere.
+        metrics.health.stops()
         await closeListeners()
         for loop in loops {
             loop.loop.execute { for handler in loop.connections.value.values { handler.stop() } }
@@ -175,6 +192,7 @@ package final class Broker: Sendable {
     private func closeThreads() async {
         readers.close()
         queryWorkers.close()
+        figures.board.close()
         loginWorkers.close()
         try? await group.shutdownGracefully()
     }

@@ -4,24 +4,21 @@ internal import Atomics
 
 /// What `status` answers: the log's figures, and the broker's.
 struct StatusReport: Sendable {
-    let configuration: Broker.Configuration
-    let admission: Admission
-    let intake: Intake
-    let gauges: Gauges
-    let logins: Authenticator
+    let figures: BrokerFigures
     let cursors: ManagedAtomic<Int>
-    let started = wallClock()
 
     func json(_ log: LogStatus) -> JSON {
         func number(_ value: Int) -> JSON { .integer(Int64(value)) }
         let limits = Limits.table.map {
-            JSON.Member($0.name, .integer(Int64($0.value(in: configuration.limits))))
+            JSON.Member($0.name, .integer(Int64($0.value(in: figures.configuration.limits))))
         }
-        let counts = logins.counts
-        let errors = gauges.errors.sorted { $0.key.rawValue < $1.key.rawValue }
+        let counts = figures.logins.counts
+        let traffic = figures.metrics.allDoors
+        let loops = figures.board.latest
+        let errors = figures.gauges.errors.sorted { $0.key.rawValue < $1.key.rawValue }
         return .object([
-            JSON.Member("version", .string(configuration.version)),
-            JSON.Member("started", .string(Timestamp.text(started))),
+            JSON.Member("version", .string(figures.configuration.version)),
+            JSON.Member("started", .string(Timestamp.text(figures.started))),
             JSON.Member("log", .string(log.log)),
             JSON.Member("path", .string(log.path)),
             JSON.Member("head", .unsigned(log.head)),
@@ -31,20 +28,40 @@ struct StatusReport: Sendable {
             JSON.Member("publishers", number(log.publishers)),
             JSON.Member("file-bytes", number(log.fileBytes)),
             JSON.Member("wal-bytes", number(log.walBytes)),
+            JSON.Member("wal-used-bytes", number(log.walUsedBytes)),
             JSON.Member("sqlite", .string(log.sqliteVersion)),
-            JSON.Member("connections", number(admission.open)),
+            JSON.Member("connections", number(figures.admission.open)),
             JSON.Member(
                 "rejected-connections",
                 .object(
-                    Gauges.Rejection.allCases.map { JSON.Member($0.rawValue, number(gauges.rejected[$0] ?? 0)) })),
+                    Gauges.Rejection.allCases.map { JSON.Member($0.rawValue, number(figures.gauges.rejected[$0] ?? 0)) }
+                )),
             JSON.Member("cursors", number(cursors.load(ordering: .relaxed))),
-            JSON.Member("uncommitted-bytes", number(intake.uncommittedBytes)),
+            JSON.Member("messages-in", number(traffic.messagesIn)),
+            JSON.Member("messages-out", number(traffic.messagesOut)),
+            JSON.Member("bytes-in", number(traffic.bytesIn)),
+            JSON.Member("bytes-out", number(traffic.bytesOut)),
+            JSON.Member("commits", number(figures.metrics.commitMessages.snapshot.count)),
+            JSON.Member("cursors-behind-tail", number(loops.cursorsBehindTail)),
+            JSON.Member("lag-max", .unsigned(loops.lagMax)),
+            JSON.Member("slowest-cursors", .array(loops.slowest.map(StatusReport.json))),
+            JSON.Member("uncommitted-bytes", number(figures.intake.uncommittedBytes)),
             JSON.Member("logins", number(counts.accepted)),
             JSON.Member("logins-refused", number(counts.refused)),
             JSON.Member("logins-busy", number(counts.busy)),
             JSON.Member(
                 "errors", .object(errors.map { JSON.Member($0.key.rawValue, number($0.value)) })),
             JSON.Member("limits", .object(limits)),
+        ])
+    }
+
+    private static func json(_ cursor: CursorStanding) -> JSON {
+        .object([
+            JSON.Member("connection", .string("\(cursor.connection.hub).\(cursor.connection.number)")),
+            JSON.Member("subscription", .integer(Int64(cursor.subscription))),
+            JSON.Member("lag", .unsigned(cursor.lag)),
+            JSON.Member("behind-tail", .bool(cursor.isBehindTail)),
+            JSON.Member("waits-for", .string(cursor.wait.rawValue)),
         ])
     }
 }

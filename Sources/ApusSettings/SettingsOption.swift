@@ -121,7 +121,7 @@ extension SettingsOption {
             flag: "--http", environment: "APUS_HTTP"),
         SettingsOption(
             "http.anonymous-metrics", .boolean, "false",
-            "Whether /metrics is answered without a login, though there are users."),
+            "Whether /metrics is answered without a login, though there are users.", flag: "--anonymous-metrics"),
     ]
 
     private static let log = [

@@ -132,7 +132,7 @@ extension LogReader {
             return LogStatus(
                 log: names.log, head: snapshot.head, first: first, topics: names.topics, encodings: names.encodings,
                 publishers: names.publishers, fileBytes: FileSystem.bytes(of: file.path),
-                walBytes: FileSystem.bytes(of: file.walPath), path: file.path,
+                walBytes: FileSystem.bytes(of: file.walPath), walUsedBytes: settings.shared.walBytes, path: file.path,
                 sqliteVersion: String(cString: sqlite3_libversion()))
         }
     }

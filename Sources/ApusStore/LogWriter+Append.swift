@@ -40,7 +40,8 @@ extension LogWriter {
                 throw .fatal(reason)
             }
         }
-        return CommitOutcome(batch: staged.batch, answers: staged.answers)
+        return CommitOutcome(
+            batch: staged.batch, answers: staged.answers, syncNanoseconds: syncMicroseconds.map { $0 * 1_000 })
     }
 
     private func newStage(_ wanted: BatchWish) -> Stage {

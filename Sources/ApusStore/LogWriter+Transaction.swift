@@ -18,7 +18,9 @@ extension LogWriter {
         FileSystem.lastError = 0
         do {
             try body()
+            let began = monotonic()
             try statements.commit.run("committing")
+            syncMicroseconds = isSynced ? monotonic() - began : nil
         } catch {
             throw rollBack(after: error)
         }

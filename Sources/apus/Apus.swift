@@ -24,7 +24,7 @@ struct Apus: AsyncParsableCommand {
             CommandGroup(
                 name: "Messages",
                 subcommands: [PublishCommand.self, SubscribeCommand.self, HistoryCommand.self, GetCommand.self]),
-            CommandGroup(name: "The broker", subcommands: [ServeCommand.self, UserCommand.self]),
+            CommandGroup(name: "The broker", subcommands: [ServeCommand.self, UserCommand.self, DoctorCommand.self]),
             CommandGroup(
                 name: "Looking around",
                 subcommands: [TopicsCommand.self, StatusCommand.self, TopCommand.self, HealthCommand.self]),

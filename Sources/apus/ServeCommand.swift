@@ -96,6 +96,7 @@ struct ServeCommand: AsyncParsableCommand {
         flags.set("db", options.db)
         for address in options.listen { flags.listen(address) }
         flags.set("http.address", options.http)
+        if options.anonymousMetrics { flags.set("http.anonymous-metrics", "true") }
         flags.set("users", options.users)
         if options.allowAnonymous { flags.set("allow-anonymous", "true") }
         if options.noMigrate { flags.set("migrate", "false") }
@@ -129,8 +130,14 @@ struct ServeOptions: ParsableArguments {
             valueName: "host:port"))
     var listen: [String] = []
 
-    @Option(help: ArgumentHelp("Where the HTTP door listens. Without it there is none.", valueName: "host:port"))
+    @Option(
+        help: ArgumentHelp(
+            "Where to serve /healthz, /readyz and /metrics over HTTP; the port is 2788 if left out. (default: nowhere)",
+            valueName: "host:port"))
     var http: String?
+
+    @Flag(help: "Show /metrics also to who does not log in, although there are users.")
+    var anonymousMetrics = false
 
     @Option(
         help: ArgumentHelp(

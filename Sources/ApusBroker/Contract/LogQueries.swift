@@ -90,12 +90,14 @@ package struct LogStatus: Sendable {
     package var publishers: Int
     package var fileBytes: Int
     package var walBytes: Int
+    /// Of the write-ahead log, what is not yet free to be written over.
+    package var walUsedBytes: Int
     package var path: String
     package var sqliteVersion: String
 
     package init(
         log: String, head: Seq, first: Seq, topics: Int, encodings: Int, publishers: Int, fileBytes: Int,
-        walBytes: Int, path: String, sqliteVersion: String
+        walBytes: Int, walUsedBytes: Int = 0, path: String, sqliteVersion: String
     ) {
         self.log = log
         self.head = head
@@ -105,6 +107,7 @@ package struct LogStatus: Sendable {
         self.publishers = publishers
         self.fileBytes = fileBytes
         self.walBytes = walBytes
+        self.walUsedBytes = walUsedBytes
         self.path = path
         self.sqliteVersion = sqliteVersion
     }

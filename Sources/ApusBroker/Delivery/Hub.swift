@@ -17,6 +17,12 @@ package protocol HubConnection: AnyObject {
     func resumeReading()
     /// The turn ends: one flush.
     func flush()
+    /// For figures: each of its subscriptions, and how many bytes of frames that have not ended it holds.
+    func look(_ body: (Subscription) -> Void) -> Int
+}
+
+extension HubConnection {
+    package func look(_ body: (Subscription) -> Void) -> Int { 0 }
 }
 
 /// Everything that the subscriptions and publishers of one event loop share. Confined to that loop; not Sendable.
@@ -74,8 +80,20 @@ package final class Hub {
         tail = Tail(bytesMax: limits.tailBytesMax, head: 0)
     }
 
+    var eventLoop: any EventLoop { loop }
     package var connectionCount: Int { connections.count }
     package var tailBytes: Int { tail.bytes }
+    var pausedCount: Int { paused.count }
+    var connectionNumbers: [UInt64] { Array(connections.keys) }
+    func connection(_ number: UInt64) -> (any HubConnection)? { connections[number] }
+
+    func standing(of subscription: Subscription, _ connection: ConnectionID) -> CursorStanding {
+        let isBehind = !subscription.isLive && subscription.hasBegun && subscription.position < scanned
+        return CursorStanding(
+            connection: connection, subscription: subscription.number,
+            lag: isBehind ? scanned - subscription.position : 0,
+            isBehindTail: isBehind && !tail.covers(subscription.position), wait: subscription.wait)
+    }
 
     // MARK: Connections
 

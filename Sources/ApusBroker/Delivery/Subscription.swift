@@ -140,6 +140,17 @@ package final class Subscription {
         self.outlet = outlet
     }
 
+    /// Whether its start is known.
+    var hasBegun: Bool {
+        if case .starting = phase { false } else { true }
+    }
+
+    /// What it waits for, if it is behind.
+    var wait: CursorStanding.Wait {
+        if isReading { return .log }
+        return credit == 0 ? .credit : outlet.isWritable ? .turn : .client
+    }
+
     var canTake: Bool { credit != 0 && outlet.isWritable }
     var countMax: Int { credit.map { Int(clamping: $0) } ?? Int.max }
 

@@ -3,6 +3,7 @@
 
 package import ApusModel
 package import Logging
+internal import NIOCore
 
 /// The writer: takes what has queued up, commits it at once, announces it. While one fsync runs the next batch forms,
 /// so there is no timer between a message and its ack.
@@ -10,12 +11,17 @@ package struct GroupCommit: Sendable {
     private let store: any LogStore
     private let intake: Intake
     private let announcer: Announcer
+    private let metrics: BrokerMetrics
     private let logger: Logger
 
-    package init(store: any LogStore, intake: Intake, announcer: Announcer, logger: Logger) {
+    package init(
+        store: any LogStore, intake: Intake, announcer: Announcer, metrics: BrokerMetrics = BrokerMetrics(),
+        logger: Logger
+    ) {
         self.store = store
         self.intake = intake
         self.announcer = announcer
+        self.metrics = metrics
         self.logger = logger
     }
 
@@ -45,7 +51,9 @@ package struct GroupCommit: Sendable {
 
     private func commit(_ batch: Intake.Batch, _ refusal: inout ApusError?) throws(ApusError) {
         do throws(ApusError) {
+            let began = NIODeadline.now()
             let outcome = try store.append(batch.items)
+            measure(outcome, bytes: batch.bytes, since: began)
             report(outcome, &refusal)
             announcer.announce(items: batch.items, outcome: outcome, freed: intake.committed(bytes: batch.bytes))
         } catch {
@@ -54,12 +62,23 @@ package struct GroupCommit: Sendable {
         }
     }
 
+    private func measure(_ outcome: CommitOutcome, bytes: Int, since began: NIODeadline) {
+        guard let recorded = outcome.batch else { return }
+        metrics.commitDuration.record(Int((NIODeadline.now() - began).nanoseconds))
+        metrics.commitMessages.record(recorded.messages.count)
+        metrics.commitBytes.record(bytes)
+        if let nanoseconds = outcome.syncNanoseconds { metrics.syncDuration.record(Int(nanoseconds)) }
+    }
+
     private func report(_ outcome: CommitOutcome, _ refusal: inout ApusError?) {
         if outcome.batch != nil {
-            if refusal != nil { logger.notice("publishes are recorded again") }
+            guard refusal != nil else { return }
+            logger.notice("publishes are recorded again")
+            metrics.health.records()
             refusal = nil
         } else if case .refused(let reason)? = outcome.answers.first, reason.mayPassLater, reason.code != .fenced {
             if refusal == nil { logger.error("publishes are refused", metadata: ["reason": "\(reason)"]) }
+            metrics.health.refuses(reason, now: .now())
             refusal = reason
         }
     }

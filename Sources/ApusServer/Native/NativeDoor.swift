@@ -16,6 +16,11 @@ package final class NativeDoor {
     let queries: any LogQueries
     let queryWorkers: WorkerPool
     let gauges: Gauges
+    let metrics: BrokerMetrics
+    /// This loop's share of what the door counts.
+    let counters: DoorCounters
+    /// Brings the figures that `makeStatus` shows up to date, and calls back on any thread.
+    let gatherFigures: (@escaping @Sendable () -> Void) -> Void
     let logins: Authenticator
     let clock: @Sendable () -> Microseconds
     let makeStatus: (LogStatus) -> JSON
@@ -29,8 +34,9 @@ package final class NativeDoor {
 
     package init(
         hub: Hub, loop: any EventLoop, turns: TurnQueue, intake: Intake, limits: Limits, loops: Int, log: String,
-        defaultTopic: Topic?, queries: any LogQueries, queryWorkers: WorkerPool, gauges: Gauges, logins: Authenticator,
-        clock: @escaping @Sendable () -> Microseconds, makeStatus: @escaping (LogStatus) -> JSON
+        defaultTopic: Topic?, queries: any LogQueries, queryWorkers: WorkerPool, gauges: Gauges,
+        metrics: BrokerMetrics, logins: Authenticator, clock: @escaping @Sendable () -> Microseconds,
+        gatherFigures: @escaping (@escaping @Sendable () -> Void) -> Void, makeStatus: @escaping (LogStatus) -> JSON
     ) {
         self.hub = hub
         self.loop = loop
@@ -42,6 +48,9 @@ package final class NativeDoor {
         self.queries = queries
         self.queryWorkers = queryWorkers
         self.gauges = gauges
+        self.metrics = metrics
+        counters = metrics.makeDoorCounters(.native)
+        self.gatherFigures = gatherFigures
         self.logins = logins
         self.clock = clock
         self.makeStatus = makeStatus

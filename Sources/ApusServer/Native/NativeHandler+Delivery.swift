@@ -30,6 +30,7 @@ extension NativeHandler: SubscriptionOutlet {
     package func encode(_ request: ChunkRequest) -> Chunk { MessageEncoder.chunk(request, way: way ?? .json) }
 
     package func write(_ chunk: Chunk) {
+        shared.counters.messagesOut.add(chunk.count)
         if chunk.bytes.readableBytes > 0 { write(chunk.bytes) }
     }
 
@@ -64,11 +65,24 @@ extension NativeHandler: QueryOutlet {
             let error = query.select == .status ? Guest.mayNotAdministrate : Guest.mayNotRead
             return reply(.error(ErrorReply(error, query: query.query)))
         }
+        count(query.select)
         let cursor = QueryCursor(
             number: query.query, selection: selection, limit: query.limit, credit: query.credit, log: shared.queries,
             workers: shared.queryWorkers, loop: shared.loop, limits: shared.limits, outlet: self)
         queries[query.query] = cursor
-        cursor.resume()
+        guard query.select == .status else { return cursor.resume() }
+        // Its row is made of what the event loops say now.
+        let bound = NIOLoopBound(cursor, eventLoop: shared.loop)
+        let loop = shared.loop
+        shared.gatherFigures { loop.execute { bound.value.resume() } }
+    }
+
+    private func count(_ select: Query.Selection) {
+        switch select {
+        case .history: shared.metrics.historyQueries.add()
+        case .topics: shared.metrics.topicsQueries.add()
+        case .status: shared.metrics.statusQueries.add()
+        }
     }
 
     package func rows(_ query: QueryCursor, _ batch: MessageBatch, _ range: Range<Int>) {

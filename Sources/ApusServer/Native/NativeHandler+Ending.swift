@@ -76,6 +76,7 @@ extension NativeHandler {
         let written = context.eventLoop.makePromise(of: Void.self)
         let bound = NIOLoopBound(self, eventLoop: shared.loop)
         written.futureResult.whenComplete { _ in bound.value.saidFarewell() }
+        shared.counters.bytesOut.add(out.readableBytes)
         context.writeAndFlush(wrapOutboundOut(out), promise: written)
         out = ByteBuffer()
         pauses = []

@@ -156,7 +156,9 @@ package final class NativeHandler: ChannelInboundHandler {
         guard !session.isFinishing else { return }
         isInsideRead = true
         session.receivedBytes(now: .now())
-        inbound.reader.append(unwrapInboundIn(data))
+        let bytes = unwrapInboundIn(data)
+        shared.counters.bytesIn.add(bytes.readableBytes)
+        inbound.reader.append(bytes)
         process()
     }
 
@@ -305,6 +307,7 @@ package final class NativeHandler: ChannelInboundHandler {
         if let wait = names.spend(inbound.builder.takeNewNames(), now: .now()) { pause(for: wait) }
         guard let submission = inbound.builder.take() else { return }
         inFlight.append(Owed(submission))
+        shared.counters.messagesIn.add(submission.messages.count)
         let bytes = submission.bytes
         uncommittedBytes += bytes
         if uncommittedBytes >= shared.limits.publishWindowBytes { pauses.insert(.window) }
@@ -423,12 +426,14 @@ package final class NativeHandler: ChannelInboundHandler {
     func write(_ bytes: ByteBuffer) {
         guard let context else { return }
         writeOut(context)
+        shared.counters.bytesOut.add(bytes.readableBytes)
         context.write(wrapOutboundOut(bytes), promise: nil)
         needsFlush = true
     }
 
     private func writeOut(_ context: ChannelHandlerContext) {
         guard out.readableBytes > 0 else { return }
+        shared.counters.bytesOut.add(out.readableBytes)
         context.write(wrapOutboundOut(out), promise: nil)
         out = ByteBuffer()
     }
@@ -602,6 +607,11 @@ package final class NativeHandler: ChannelInboundHandler {
 }
 
 extension NativeHandler: HubConnection {
+    package func look(_ body: (Subscription) -> Void) -> Int {
+        for subscription in subscriptions.values { body(subscription) }
+        return heldBytes
+    }
+
     fileprivate func timerFired() {
         timer = nil
         timerDeadline = nil

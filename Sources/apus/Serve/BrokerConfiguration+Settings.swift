@@ -92,7 +92,6 @@ extension Settings {
         func refuse(_ origin: Origin, _ key: String) {
             problems.append(Problem(origin, key, "is not supported yet", code: .notSupported))
         }
-        if http.address.value != nil { refuse(http.address.origin, "http.address") }
         if !migrates.value { refuse(migrates.origin, "migrate") }
         return problems
     }

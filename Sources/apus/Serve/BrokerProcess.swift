@@ -17,11 +17,23 @@ struct BrokerProcess {
 
     func run() async throws(ApusError) {
         raiseDescriptorLimit()
-        let logger = configuration.logger
         // Before anything is opened or announced: a signal that comes early is obeyed, too.
         let signals = ServeSignals()
+        let watch = try await BrokerWatch.start(http: try BrokerWatch.HTTP(settings), configuration, control)
+        do throws(ApusError) {
+            try await run(signals, watch)
+        } catch {
+            watch.failed(error)
+            await watch.end()
+            throw error
+        }
+        await watch.end()
+    }
+
+    private func run(_ signals: ServeSignals, _ watch: BrokerWatch) async throws(ApusError) {
+        let logger = configuration.logger
         // Before what they name is read: a change in between is seen.
-        let watch = FileWatch(settings.watchedFiles)
+        let files = FileWatch(settings.watchedFiles)
         let store = try Store.open(path: settings.db.value, limits: configuration.limits, logger: logger)
         let broker: Broker
         do throws(ApusError) {
@@ -30,25 +42,33 @@ struct BrokerProcess {
             try? store.close()
             throw error
         }
+        watch.opened(broker)
         do throws(ApusError) {
-            for address in try await broker.listen() { control.announce("listening on \(address.url)") }
+            let urls = try await broker.listen().map(\.url)
+            for url in urls { control.announce("listening on \(url)") }
+            watch.serves("listening on \(urls.joined(separator: ", "))")
         } catch {
             try? await broker.stop()
             throw error
         }
         control.announce("keeping messages in \(store.path)")
         let reloader = Reloader(
-            settings: settings, watch: watch, loader: loader, parts: reloadables(broker), logger: logger)
-        try await serve(broker, reloader, until: signals)
+            settings: settings, watch: files, loader: loader, parts: reloadables(broker), logger: logger
+        ) { begins in begins ? watch.reloads() : watch.reloaded() }
+        try await serve(broker, reloader, until: signals, watch)
     }
 
     /// What takes changes over while it runs.
     private func reloadables(_ broker: Broker) -> [Reloadable] {
-        [.log(control), .certificates(broker)] + ((configuration.access as? FileAccessControl).map { [.users($0, broker)] } ?? [])
+        var parts: [Reloadable] = [.log(control), .certificates(broker)]
+        if let access = configuration.access as? FileAccessControl { parts.append(.users(access, broker)) }
+        return parts
     }
 
     /// Until a signal asks for the end, or the log fails.
-    private func serve(_ broker: Broker, _ reloader: Reloader, until signals: ServeSignals) async throws(ApusError) {
+    private func serve(
+        _ broker: Broker, _ reloader: Reloader, until signals: ServeSignals, _ watch: BrokerWatch
+    ) async throws(ApusError) {
         let control = control
         let failure = await withTaskGroup(of: ApusError?.self) { group in
             group.addTask {
@@ -68,6 +88,7 @@ struct BrokerProcess {
             reloading.cancel()
             if first == nil {
                 control.announce("stopping")
+                watch.stops()
                 do throws(ApusError) { try await broker.stop() } catch { return error as ApusError? }
             }
             group.cancelAll()

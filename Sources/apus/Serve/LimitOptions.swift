@@ -129,6 +129,15 @@ struct LimitOptions: ParsableArguments {
     @Option(help: help("replies-bytes"))
     var repliesBytes: LimitValue?
 
+    @Option(help: help("http-connections"))
+    var httpConnections: LimitValue?
+
+    @Option(help: help("http-header-bytes"))
+    var httpHeaderBytes: LimitValue?
+
+    @Option(help: help("http-timeout"))
+    var httpTimeout: LimitValue?
+
     @Option(help: help("drain-time"))
     var drainTime: LimitValue?
 
@@ -183,6 +192,9 @@ struct LimitOptions: ParsableArguments {
             ("max-filter-levels", maxFilterLevels),
             ("max-queries", maxQueries),
             ("replies-bytes", repliesBytes),
+            ("http-connections", httpConnections),
+            ("http-header-bytes", httpHeaderBytes),
+            ("http-timeout", httpTimeout),
             ("drain-time", drainTime),
         ]
     }

@@ -9,6 +9,8 @@ actor Reloader {
     private let loader: SettingsLoader
     private let parts: [Reloadable]
     private let logger: Logger
+    /// Who is told when one begins (true) and when it has ended (false).
+    private let observer: @Sendable (Bool) -> Void
     /// What is in force. An option that needs a restart keeps its old value here, so that it is named again.
     private var settings: Settings
     private var watch: FileWatch
@@ -18,7 +20,11 @@ actor Reloader {
     private static let lookNanoseconds: UInt64 = 1_000_000_000
 
     /// - Parameter watch: on ``Settings/watchedFiles``, from before they were read.
-    init(settings: Settings, watch: FileWatch, loader: SettingsLoader, parts: [Reloadable], logger: Logger) {
+    init(
+        settings: Settings, watch: FileWatch, loader: SettingsLoader, parts: [Reloadable], logger: Logger,
+        observer: @escaping @Sendable (Bool) -> Void = { _ in }
+    ) {
+        self.observer = observer
         self.settings = settings
         self.watch = watch
         self.loader = loader
@@ -41,6 +47,8 @@ actor Reloader {
 
     /// - Parameter reason: for the log.
     private func reload(because reason: String) async {
+        observer(true)
+        defer { observer(false) }
         // What changes from here on is seen at the next look.
         watch.settle()
         let new: Settings

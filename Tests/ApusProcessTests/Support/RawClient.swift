@@ -155,6 +155,15 @@ final class RawClient {
         }
     }
 
+    /// Everything up to the end, which is no frame.
+    func everything() throws -> [UInt8] {
+        do {
+            while true { try receive() }
+        } catch is Gone {
+            return Array(received[start...])
+        }
+    }
+
     /// - Returns: nil where it has not come yet.
     func frameAtHand() throws -> Frame? {
         guard received.count - start >= 2 else { return nil }

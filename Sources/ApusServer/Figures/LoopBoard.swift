@@ -1,0 +1,88 @@
+internal import ApusBroker
+internal import NIOConcurrencyHelpers
+internal import NIOCore
+
+/// Asks every event loop for its figures.
+///
+/// Waiting for them is for threads that may block, never for an event loop. It is bounded: a loop that does not answer is
+/// itself a figure.
+final class LoopBoard: Sendable {
+    struct Member: Sendable {
+        let loop: any EventLoop
+        let hub: NIOLoopBound<Hub>
+    }
+
+    private let members = NIOLockedValueBox<[Member]>([])
+    private let newest = NIOLockedValueBox(LoopFigures())
+
+    func add(_ loop: any EventLoop, _ hub: NIOLoopBound<Hub>) {
+        members.withLockedValue { $0.append(Member(loop: loop, hub: hub)) }
+    }
+
+    /// Before the loops end: nobody is asked any more.
+    func close() { members.withLockedValue { $0 = [] } }
+
+    /// For what needs a loop to come back on; nil when they end.
+    var anyLoop: (any EventLoop)? { members.withLockedValue { $0.first?.loop } }
+
+    /// As of the last time that somebody asked.
+    var latest: LoopFigures { newest.withLockedValue { $0 } }
+
+    /// - Returns: nil where a loop did not answer in time.
+    func gather(timeoutSeconds: Double) -> LoopFigures? {
+        ask().wait(timeoutSeconds: timeoutSeconds) == nil ? nil : latest
+    }
+
+    /// Brings ``latest`` up to date.
+    ///
+    /// - Parameter done: called on one of the loops, or at once where there are none.
+    func gather(_ done: @escaping @Sendable () -> Void) { _ = ask(done) }
+
+    private func ask(_ done: @escaping @Sendable () -> Void = {}) -> Gathering {
+        let members = members.withLockedValue { $0 }
+        let gathering = Gathering(expected: members.count) { [newest] figures in
+            newest.withLockedValue { $0 = LoopFigures.merged(figures) }
+            done()
+        }
+        for member in members { member.loop.execute { member.hub.value.figures { gathering.add($0) } } }
+        if members.isEmpty { done() }
+        return gathering
+    }
+
+    /// Whether every loop takes its turns.
+    func isAlive(timeoutSeconds: Double) -> Bool {
+        let members = members.withLockedValue { $0 }
+        let gathering = Gathering(expected: members.count)
+        for member in members { member.loop.execute { gathering.add(LoopFigures()) } }
+        return gathering.wait(timeoutSeconds: timeoutSeconds) != nil
+    }
+}
+
+/// Answers that come from several threads.
+private final class Gathering: Sendable {
+    private let expected: Int
+    private let done: @Sendable ([LoopFigures]) -> Void
+    /// How many have come. Protects `answers`.
+    private let present = ConditionLock(value: 0)
+    nonisolated(unsafe) private var answers: [LoopFigures] = []
+
+    /// - Parameter done: called once, on the thread of the last answer, before anybody who waits goes on.
+    init(expected: Int, _ done: @escaping @Sendable ([LoopFigures]) -> Void = { _ in }) {
+        self.expected = expected
+        self.done = done
+    }
+
+    func add(_ figures: LoopFigures) {
+        present.lock()
+        answers.append(figures)
+        let all = answers
+        if all.count == expected { done(all) }
+        present.unlock(withValue: all.count)
+    }
+
+    func wait(timeoutSeconds: Double) -> [LoopFigures]? {
+        guard present.lock(whenValue: expected, timeoutSeconds: timeoutSeconds) else { return nil }
+        defer { present.unlock() }
+        return answers
+    }
+}

@@ -1,0 +1,78 @@
+import ApusBroker
+import ApusModel
+import Foundation
+import HTTPTypes
+import Testing
+
+@testable import ApusHTTP
+
+@Suite("The pages of the HTTP door")
+struct HTTPPagesTests {
+    @Test("need a login for metrics where one is asked for, and for nothing else")
+    func authorization() async {
+        let pages = HTTPPages.simple {
+            $0.authorize = { credentials, _ in
+                switch credentials {
+                case .password("ada", "c:d"): .granted
+                case .password("bob", _), .token("read-only"): .refused
+                default: .unknown
+                }
+            }
+        }
+        func basic(_ pair: String) -> String { "Basic \(Data(pair.utf8).base64EncodedString())" }
+        let cases: [(String?, Int)] = [
+            (nil, 401), (basic("ada:c:d"), 200), (basic("ada:wrong"), 401), (basic("bob:x"), 403),
+            ("bearer read-only", 403), ("Bearer", 401), ("Basic ???", 401), ("Digest x", 401),
+            ("Basic \(Data([0xFF, 0x3A, 0x61]).base64EncodedString())", 401),
+        ]
+        for (field, status) in cases {
+            let reply = await pages.reply(.get, path: "/metrics", authorization: field)
+            #expect(reply.status.code == status, "\(field ?? "none")")
+            #expect((reply.challenge != nil) == (status == 401))
+            #expect(reply.body.contains("apus_connections") == (status == 200))
+        }
+        for path in ["/", "/healthz", "/readyz"] {
+            let reply = await pages.reply(.get, path: path, authorization: nil)
+            #expect(reply.status == .ok)
+        }
+    }
+
+    @Test("say why the broker is not ready, and that it is stuck")
+    func notReady() async {
+        let pages = HTTPPages.simple {
+            $0.reasonsNotReady = { [.init(code: "storage-full", message: "no room")] }
+            $0.isAlive = { false }
+        }
+        let ready = await pages.reply(.get, path: "/readyz", authorization: nil)
+        #expect(ready.status == .serviceUnavailable)
+        #expect(
+            ready.body == #"{"ready":false,"reasons":[{"code":"storage-full","message":"no room"}]}"# + "\n")
+        let health = await pages.reply(.get, path: "/healthz", authorization: nil)
+        #expect(health.status == .serviceUnavailable)
+        #expect(health.body.contains(#""code":"stuck""#))
+    }
+
+    @Test(
+        "are found under an address that is written like the broker's",
+        arguments: [
+            ("127.0.0.1:80", "127.0.0.1", 80), ("[::1]:0", "::1", 0), (":9", "", 9), ("localhost", "localhost", 2788),
+            ("http://10.0.0.1:1", "10.0.0.1", 1), ("[::1]", "::1", 2788),
+        ])
+    func addresses(text: String, host: String, port: Int) throws {
+        let address = try HTTPAddress(text)
+        #expect(address.host == host)
+        #expect(address.port == port)
+    }
+
+    @Test("refuse an address that is none", arguments: ["::1:80", "a:b", "a:65536", "[::1", "a:", "a:-1", "[::1]80"])
+    func wrongAddresses(text: String) {
+        let error = #expect(throws: ApusError.self) { try HTTPAddress(text) }
+        #expect(error?.code == .usage)
+    }
+
+    @Test("know which addresses only this machine reaches")
+    func loopback() throws {
+        for text in ["127.0.0.1", "127.8.0.1:1", "[::1]:1", "localhost:1"] { #expect(try HTTPAddress(text).isLoopback) }
+        for text in [":1", "0.0.0.0", "[::]", "10.0.0.1", "example.org"] { #expect(try !HTTPAddress(text).isLoopback) }
+    }
+}
