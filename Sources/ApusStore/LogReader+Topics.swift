@@ -131,11 +131,15 @@ extension LogReader {
                 (log: $0.text(3), topics: Int($0.int(4)), encodings: Int($0.int(5)), publishers: Int($0.int(6)))
             }
             guard let names else { throw damaged("the row of its state is gone") }
-            return LogStatus(
+            var status = LogStatus(
                 log: names.log, head: snapshot.head, first: first, topics: names.topics, encodings: names.encodings,
                 publishers: names.publishers, fileBytes: FileSystem.bytes(of: file.path),
                 walBytes: FileSystem.bytes(of: file.walPath), path: file.path,
                 sqliteVersion: String(cString: sqlite3_libversion()))
+            let pages = try statements.freePages.first("reading the free pages") { Int($0.int(0)) } ?? 0
+            status.freeBytes = pages * (try statements.pageSize.first("reading the page size") { Int($0.int(0)) } ?? 0)
+            status.writer = settings.shared.figures
+            return status
         }
     }
 }

@@ -40,7 +40,7 @@ extension LogWriter {
                 throw .fatal(reason)
             }
         }
-        return CommitOutcome(batch: staged.batch, answers: staged.answers)
+        return CommitOutcome(batch: staged.batch, answers: staged.answers, syncNanoseconds: syncNanoseconds)
     }
 
     private func newStage(_ wanted: BatchWish) -> Stage {

@@ -50,6 +50,7 @@ extension LogWriter {
             do {
                 wal.install(on: connection)
                 dataVersion = try statements.dataVersion.first("reading the data version") { $0.int(0) } ?? 0
+                busy.install(on: connection)
                 try reloadPostings()
                 try forgetIdlePublishers()
             } catch let failure as SQLiteFailure {

@@ -45,6 +45,9 @@ final class LogWriter: @unchecked Sendable {
     var hasJustAppended = false
     var publishersCheckedAt: Microseconds
     let wal: WALWatch
+    let busy: BusyWatch
+    /// Of the last transaction; nil where it did not reach the disk.
+    var syncNanoseconds: Int64?
     /// What the paths stood for at opening.
     let fileIdentity: FileIdentity
     let walIdentity: FileIdentity
@@ -67,6 +70,7 @@ final class LogWriter: @unchecked Sendable {
         topicNames = NameCache(topics: opened.limits)
         encodingNames = NameCache(encodings: opened.limits)
         publishersCheckedAt = opened.monotonic()
+        busy = BusyWatch(timeoutSeconds: opened.limits.busyTimeoutSeconds, shared: shared)
     }
 
     /// Runs `body` on the connection's queue, which on Linux is the calling thread.

@@ -60,10 +60,13 @@ package struct CommitOutcome: Sendable {
     package var batch: MessageBatch?
     /// Parallel to the items.
     package var answers: [ItemAnswer]
+    /// How long the commit took that reached the disk: writing and its fsync. nil where there was none.
+    package var syncNanoseconds: Int64?
 
-    package init(batch: MessageBatch?, answers: [ItemAnswer]) {
+    package init(batch: MessageBatch?, answers: [ItemAnswer], syncNanoseconds: Int64? = nil) {
         self.batch = batch
         self.answers = answers
+        self.syncNanoseconds = syncNanoseconds
     }
 }
 
