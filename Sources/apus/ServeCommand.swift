@@ -40,7 +40,9 @@ struct ServeCommand: AsyncParsableCommand {
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         do throws(ApusError) {
-            try await BrokerProcess(configuration: try brokerConfiguration(), db: options.db).run()
+            let process = BrokerProcess(
+                configuration: try brokerConfiguration(), db: options.db, migrates: !options.noMigrate)
+            try await process.run()
         } catch {
             Console.error(error)
             throw ExitStatus(error.code).exitCode
@@ -69,6 +71,9 @@ struct ServeCommand: AsyncParsableCommand {
 struct ServeOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The file that holds the log.", valueName: "file"))
     var db = "apus.db"
+
+    @Flag(help: "Refuse a log of an older schema, instead of writing a copy and bringing it up to date.")
+    var noMigrate = false
 
     @Option(
         help: ArgumentHelp(

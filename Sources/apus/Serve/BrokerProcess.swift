@@ -8,13 +8,15 @@ internal import Logging
 struct BrokerProcess {
     let configuration: Broker.Configuration
     let db: String
+    /// Whether a log of an older schema is brought up to date.
+    let migrates: Bool
 
     func run() async throws(ApusError) {
         raiseDescriptorLimit()
         let logger = configuration.logger
         // Before anything is opened or announced: a signal that comes early is obeyed, too.
         let signals = StopSignals()
-        let store = try Store.open(path: db, limits: configuration.limits, logger: logger)
+        let store = try Store.open(path: db, limits: configuration.limits, migrate: migrates, logger: logger)
         let broker: Broker
         do throws(ApusError) {
             broker = try Broker(store: store, configuration: configuration)
