@@ -233,7 +233,7 @@ struct UpgradeTests {
         #expect(refusal(log.path, Self.second) == nil)
     }
 
-    @Test("What takes long is said while it goes on")
+    @Test("What takes long is said while it goes on; who is killed meanwhile leaves the log as it was")
     func progress() throws {
         let log = try TestLog()
         let large = String(repeating: "x", count: 1 << 20)
@@ -247,17 +247,32 @@ struct UpgradeTests {
         let lines = Lines()
         // Each look at the clock is six seconds after the one before.
         let now = NIOLockedValueBox<Microseconds>(0)
+        let path = log.path
+        let killed = log.directory.path("killed.db")
+        let schema = Schema(migrations: Migrations.all + [("0002_long", counting)])
         try Store.open(
-            path: log.path, limits: .defaults, logger: lines.logger,
+            path: path, limits: .defaults, logger: lines.logger,
             monotonic: {
-                now.withLockedValue {
+                if lines.all.last?.contains("still being changed") == true,
+                    !FileManager.default.fileExists(atPath: killed)
+                {
+                    // In the middle of the migration, as a kill leaves it.
+                    for suffix in ["", "-wal"] {
+                        try? FileManager.default.copyItem(atPath: path + suffix, toPath: killed + suffix)
+                    }
+                }
+                return now.withLockedValue {
                     $0 += 6_000_000
                     return $0
                 }
-            }, schema: Schema(migrations: Migrations.all + [("0002_long", counting)])
+            }, schema: schema
         ).close()
         #expect(lines.all.contains { $0.contains("copying the log") && $0.contains("1024 of") })
         #expect(lines.all.contains { $0.contains("still being changed") })
+        let store = try TestLog.open(killed)
+        #expect(try store.readAll().count == 20)
+        try store.close()
+        try TestLog.open(killed, schema: schema).close()
     }
 }
 
