@@ -78,8 +78,8 @@ extension LogReader {
             let segment = Segment(of: first)
             count.range.after = max(count.range.after, max(segment.first, 1) - 1)
             work.probes += 1
-            // A list speaks for its whole segment: not where a part of it has been counted already, by rows, nor where
-            // it goes on beyond the range.
+            // A list speaks for its whole segment: not where the segment's beginning has been deleted, nor where it goes
+            // on beyond the range.
             let isWhole = count.range.after < max(segment.first, 1) && segment.last <= count.range.through
             if isWhole, segment.last <= snapshot.sealedThrough {
                 try addLists(of: segment, low...high, to: &count, &work)
