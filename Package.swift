@@ -22,6 +22,9 @@ let atomics = Target.Dependency.product(name: "Atomics", package: "swift-atomics
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
 /// Only for `scripts/fuzz.sh`, which sets `APUS_FUZZ=1` and adds the sanitizers: libFuzzer brings its own `main`.
@@ -49,6 +52,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections.git", .upToNextMinor(from: "1.6.0")),
         .package(url: "https://github.com/apple/swift-atomics.git", .upToNextMinor(from: "1.3.0")),
         .package(url: "https://github.com/apple/swift-argument-parser.git", .upToNextMinor(from: "1.8.2")),
+        .package(url: "https://github.com/jpsim/Yams.git", .upToNextMinor(from: "6.2.2")),
+        .package(url: "https://github.com/apple/swift-crypto.git", .upToNextMinor(from: "4.5.2")),
         .package(url: "https://github.com/groue/GRDB.swift.git", .upToNextMinor(from: "7.10.0")),
         .package(
             url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", .upToNextMinor(from: "0.2.0")),
@@ -72,6 +77,10 @@ let package = Package(
             dependencies: ["ApusModel", "ApusBroker", "ApusMigrations", "CApus", nio, nioLocks, logging, grdb, sqlite],
             swiftSettings: settings),
         .target(
+            name: "ApusSecurity",
+            dependencies: ["ApusModel", "ApusBroker", nioLocks, yams, crypto, cryptoExtras],
+            swiftSettings: settings),
+        .target(
             name: "ApusServer",
             dependencies: ["ApusModel", "ApusWire", "ApusBroker", nio, nioPosix, nioLocks, logging, deque],
             swiftSettings: settings),
@@ -82,7 +91,7 @@ let package = Package(
         .executableTarget(
             name: "apus",
             dependencies: [
-                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusServer", "ApusClient", "CZlib",
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusClient", "CZlib",
                 nio, nioPosix, nioLocks, logging, arguments, histogram, grdb, sqlite,
             ],
             swiftSettings: settings),
@@ -109,9 +118,13 @@ let package = Package(
             resources: [.copy("Resources")],
             swiftSettings: settings),
         .testTarget(
+            name: "ApusSecurityTests",
+            dependencies: ["ApusModel", "ApusBroker", "ApusSecurity", nioLocks],
+            swiftSettings: settings),
+        .testTarget(
             name: "ApusServerTests",
             dependencies: [
-                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusServer", "ApusTesting", nio, nioPosix,
+                "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusSecurity", "ApusServer", "ApusTesting", nio, nioPosix,
                 nioEmbedded, nioLocks, atomics, logging,
             ],
             swiftSettings: settings),

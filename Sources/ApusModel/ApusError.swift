@@ -20,6 +20,7 @@ public struct ApusError: Error, Hashable, Sendable, CustomStringConvertible {
         case keepAliveExpired = "keep-alive-expired"
         case goingAway = "going-away"
         case receiveBudget = "receive-budget"
+        case busy
         // One request.
         case missingField = "missing-field"
         case invalidField = "invalid-field"
@@ -62,12 +63,15 @@ public struct ApusError: Error, Hashable, Sendable, CustomStringConvertible {
     public var hint: String?
     /// Whether the connection ends with this error.
     public var isFatal: Bool
+    /// Of a publish: it was sent, and may be recorded nevertheless.
+    public var isOutcomeUnknown: Bool
 
     public init(_ code: Code, _ message: String, hint: String? = nil, isFatal: Bool = false) {
         self.code = code
         self.message = message
         self.hint = hint
         self.isFatal = isFatal
+        isOutcomeUnknown = code == .commitUnknown
     }
 
     package static func fatal(_ code: Code, _ message: String, hint: String? = nil) -> ApusError {
@@ -81,7 +85,7 @@ public struct ApusError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Whether the same publish may succeed when it is sent again later: storage, commit, busy.
     package var mayPassLater: Bool {
         switch code {
-        case .storageFull, .logBusy, .commitUnknown, .fenced, .goingAway: true
+        case .storageFull, .logBusy, .commitUnknown, .fenced, .goingAway, .busy: true
         default: false
         }
     }

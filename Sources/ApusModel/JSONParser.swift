@@ -26,7 +26,23 @@ package struct JSONParser {
     }
 
     private func error(_ what: String) -> ApusError {
-        .fatal(.malformedHeader, "not JSON: \(what) at byte \(position)")
+        .fatal(.malformedHeader, "not JSON: \(what) at byte \(position), where \(found)")
+    }
+
+    /// What stands at the position, in a few words: `"x" stands`, `byte 0x1f stands`, `the text ends`.
+    private var found: String {
+        guard let byte = next else { return "the text ends" }
+        // As much as one character may have, so that it is shown whole; one that is broken is shown as a byte.
+        let first = bytes[position..<min(bytes.count, position + 4)]
+        let length = byte < 0x80 ? 1 : byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : 2
+        if byte >= 0x20, byte != 0x7F, let text = String(validating: first.prefix(length), as: UTF8.self),
+            let scalar = text.unicodeScalars.first, text.unicodeScalars.count == 1,
+            scalar.properties.generalCategory != .control
+        {
+            return scalar == "\"" ? "'\"' stands" : "\"\(scalar)\" stands"
+        }
+        let hex = String(byte, radix: 16)
+        return "byte 0x\(hex.count < 2 ? "0" : "")\(hex) stands"
     }
 
     private var next: UInt8? { position < bytes.count ? bytes[position] : nil }
@@ -136,6 +152,7 @@ package struct JSONParser {
         let integerStart = position
         try digits()
         guard firstDigit != UInt8(ascii: "0") || position == integerStart + 1 else {
+            position = integerStart
             throw error("a number that begins with 0")
         }
         var isInteger = true
@@ -152,7 +169,10 @@ package struct JSONParser {
         }
         let text = String(decoding: bytes[begin..<position], as: UTF8.self)
         if isInteger, let value = Int64(text) { return .integer(value) }
-        guard let value = Double(text), value.isFinite else { throw error("a number out of range") }
+        guard let value = Double(text), value.isFinite else {
+            position = begin
+            throw error("a number out of range")
+        }
         return .number(value)
     }
 
@@ -166,11 +186,12 @@ package struct JSONParser {
         }
         var out = Array(bytes[begin..<position])
         while let byte = next {
+            // Named where it stands.
+            if byte < 0x20 { throw error("a control character in a string") }
             position += 1
             switch byte {
             case UInt8(ascii: "\""): return try text(out)
             case UInt8(ascii: "\\"): try escape(into: &out)
-            case 0..<0x20: throw error("a control character in a string")
             default: out.append(byte)
             }
         }
@@ -178,13 +199,14 @@ package struct JSONParser {
     }
 
     private func text(_ bytes: [UInt8]) throws(ApusError) -> String {
-        guard let text = String(validating: bytes, as: UTF8.self) else { throw error("a string that is not UTF-8") }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw .fatal(.malformedHeader, "not JSON: the string that ends before byte \(position) is not UTF-8")
+        }
         return text
     }
 
     private mutating func escape(into out: inout [UInt8]) throws(ApusError) {
         guard let byte = next else { throw error("a string without an end") }
-        position += 1
         switch byte {
         case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): out.append(byte)
         case UInt8(ascii: "n"): out.append(0x0A)
@@ -192,9 +214,13 @@ package struct JSONParser {
         case UInt8(ascii: "t"): out.append(0x09)
         case UInt8(ascii: "b"): out.append(0x08)
         case UInt8(ascii: "f"): out.append(0x0C)
-        case UInt8(ascii: "u"): out += Array(String(try scalar()).utf8)
+        case UInt8(ascii: "u"):
+            position += 1
+            out += Array(String(try scalar()).utf8)
+            return
         default: throw error("an unknown escape")
         }
+        position += 1
     }
 
     private mutating func scalar() throws(ApusError) -> Character {
@@ -205,11 +231,17 @@ package struct JSONParser {
             guard next == UInt8(ascii: "u") else { throw error("half of a surrogate pair") }
             position += 1
             let low = try hex4()
-            guard low & 0xFC00 == 0xDC00 else { throw error("half of a surrogate pair") }
+            guard low & 0xFC00 == 0xDC00 else { throw halfOfPair() }
             code = 0x10000 + ((code & 0x3FF) << 10) + (low & 0x3FF)
         }
-        guard let scalar = Unicode.Scalar(code) else { throw error("half of a surrogate pair") }
+        guard let scalar = Unicode.Scalar(code) else { throw halfOfPair() }
         return Character(scalar)
+    }
+
+    /// Behind its escape, `\uXXXX`; named where that begins.
+    private mutating func halfOfPair() -> ApusError {
+        position -= 6
+        return error("half of a surrogate pair")
     }
 
     private mutating func hex4() throws(ApusError) -> UInt32 {

@@ -2,6 +2,9 @@
 public struct Limits: Sendable, Hashable {
     // Admission
     public var connectionsMax = 10_000
+    public var loginQueueMax = 256
+    public var loginDelaySeconds = 30
+    public var loginRecordsMax = 10_000
     // Frames
     public var headerBytesMax = 65_535
     public var messageBytesMax = 8 << 20
@@ -87,6 +90,18 @@ extension Limits {
         Row(
             "max-connections", \.connectionsMax, "connections", 1...1_000_000,
             "Open connections. Beyond it the broker stops accepting; the kernel's backlog waits."),
+        Row(
+            "login-queue", \.loginQueueMax, "logins", 1...100_000,
+            "Logins that wait to be checked; the addresses they come from take turns. Beyond it the newest one of the address with the most is refused with busy."
+        ),
+        Row(
+            "login-delay", \.loginDelaySeconds, "seconds", 0...3_600,
+            "The longest delay of a login after failed ones of the same user from the same address: 0.25 s after the first, doubled by each."
+        ),
+        Row(
+            "login-records", \.loginRecordsMax, "records", 1...1_000_000,
+            "Users and addresses whose failed logins are remembered. Beyond it the one that failed longest ago is forgotten."
+        ),
         Row(
             "max-header-bytes", \.headerBytesMax, "bytes", 128...65_535,
             "One frame's header. Beyond it the connection ends with header-too-large, before anything is allocated."),

@@ -18,6 +18,8 @@ package final class Broker: Sendable {
         package var defaultTopic: Topic?
         /// Whether addresses that other machines reach may be listened on, although there is no authentication.
         package var allowsAnonymous = false
+        /// Who the users are, and what they may do.
+        package var access: any AccessControl = OpenAccess()
         package var version = "0"
         package var logger = Logger(label: "apus")
 
@@ -30,6 +32,9 @@ package final class Broker: Sendable {
     private let intake: Intake
     private let readers: WorkerPool
     private let queryWorkers: WorkerPool
+    private let loginWorkers: WorkerPool
+    /// Checks logins, for every door.
+    package let logins: Authenticator
     private let loops: [Loop]
     private let admission: Admission
     private let writerEnd: WriterEnd
@@ -46,6 +51,8 @@ package final class Broker: Sendable {
     /// Threads for catch-up pages, and threads for queries: a query never delays a subscriber.
     private static let readerThreads = 2
     private static let queryThreads = 2
+    /// Threads that check passwords: they may take half of the cores, so that who is logged in is served meanwhile.
+    private static let loginThreads = max(1, min(2, System.coreCount / 2))
 
     /// Starts everything but the listeners. The store is the broker's from here on: it closes it.
     package init(store: any LogStore & LogQueries, configuration: Configuration) throws(ApusError) {
@@ -57,10 +64,12 @@ package final class Broker: Sendable {
         let announcer = Announcer(head: store.head)
         let readers = WorkerPool()
         let queryWorkers = WorkerPool()
+        let loginWorkers = WorkerPool()
+        let logins = Authenticator(access: configuration.access, workers: loginWorkers, limits: limits)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
         let admission = Admission(connectionsMax: limits.connectionsMax)
         let status = StatusReport(
-            configuration: configuration, admission: admission, intake: intake, gauges: Gauges(),
+            configuration: configuration, admission: admission, intake: intake, gauges: Gauges(), logins: logins,
             cursors: ManagedAtomic(0))
         let pages = PageReader(store: store, workers: readers, limits: limits)
         loops = group.makeIterator().enumerated().map { index, loop in
@@ -72,6 +81,8 @@ package final class Broker: Sendable {
         self.group = group
         self.readers = readers
         self.queryWorkers = queryWorkers
+        self.loginWorkers = loginWorkers
+        self.logins = logins
         self.admission = admission
         writerEnd = WriterEnd()
         let writer = GroupCommit(store: store, intake: intake, announcer: announcer, logger: configuration.logger)
@@ -79,6 +90,7 @@ package final class Broker: Sendable {
         startThread("apus-writer") { writerEnd.set(Result { () throws(ApusError) in try writer.run() }) }
         for index in 0..<Broker.readerThreads { startThread("apus-reader-\(index)") { readers.run() } }
         for index in 0..<Broker.queryThreads { startThread("apus-query-\(index)") { queryWorkers.run() } }
+        for index in 0..<Broker.loginThreads { startThread("apus-login-\(index)") { loginWorkers.run() } }
     }
 
     private static func makeLoop(
@@ -94,7 +106,7 @@ package final class Broker: Sendable {
             let door = NativeDoor(
                 hub: hub, loop: loop, intake: intake, limits: configuration.limits, loops: configuration.eventLoops,
                 log: log, defaultTopic: configuration.defaultTopic, queries: queries, queryWorkers: queryWorkers,
-                gauges: status.gauges, makeStatus: status.json)
+                gauges: status.gauges, logins: status.logins, clock: wallClock, makeStatus: status.json)
             return Loop(
                 loop: loop, hub: NIOLoopBound(hub, eventLoop: loop), door: NIOLoopBound(door, eventLoop: loop),
                 connections: NIOLoopBoundBox([:], eventLoop: loop))
@@ -123,11 +135,11 @@ package final class Broker: Sendable {
         var bound: [SocketAddress] = []
         for listen in configuration.listen {
             for address in try listen.resolve() {
-                guard address.isLoopback || configuration.allowsAnonymous else {
+                guard address.isLoopback || configuration.allowsAnonymous || !configuration.access.isOpen else {
                     throw ApusError(
                         .notAllowed, "other machines can reach \(listen), and there is no authentication",
                         hint:
-                            "Listen on 127.0.0.1 or [::1], or say --allow-anonymous if everybody may publish and read.")
+                            "Listen on 127.0.0.1 or [::1], name users with --users, or say --allow-anonymous if everybody may publish and read.")
                 }
                 let channel = try await bind(address, listen)
                 listeners.withLockedValue { $0.append(channel) }
@@ -183,11 +195,23 @@ package final class Broker: Sendable {
         channel.eventLoop.makeCompletedFuture {
             guard let loop = loops.first(where: { $0.loop === channel.eventLoop }) else { return }
             PeerWatch.configure(channel, timeoutSeconds: configuration.limits.peerTimeoutSeconds)
-            let handler = NativeHandler(door: loop.door.value, now: .now(), logger: configuration.logger)
+            let handler = NativeHandler(
+                door: loop.door.value, now: .now(), allowsAnonymous: configuration.allowsAnonymous,
+                logger: configuration.logger)
             let key = ObjectIdentifier(handler)
             loop.connections.value[key] = handler
             channel.closeFuture.assumeIsolated().whenComplete { _ in loop.connections.value[key] = nil }
             try channel.pipeline.syncOperations.addHandler(handler)
+        }
+    }
+
+    // MARK: Users
+
+    /// The users were read again: every connection is looked at, on its own event loop. Who is gone is sent away; for
+    /// the others their new rights hold at once, and nothing is dropped.
+    package func accessChanged() {
+        for loop in loops {
+            loop.loop.execute { for handler in loop.connections.value.values { handler.accessChanged() } }
         }
     }
 
@@ -214,6 +238,7 @@ package final class Broker: Sendable {
         let result = await Result { () async throws(ApusError) in try await writerEnd.get() }
         readers.close()
         queryWorkers.close()
+        loginWorkers.close()
         try? await group.shutdownGracefully()
         try result.get()
     }
@@ -223,6 +248,7 @@ package final class Broker: Sendable {
         await closeListeners()
         readers.close()
         queryWorkers.close()
+        loginWorkers.close()
         try? await group.shutdownGracefully()
     }
 

@@ -8,6 +8,7 @@ struct StatusReport: Sendable {
     let admission: Admission
     let intake: Intake
     let gauges: Gauges
+    let logins: Authenticator
     let cursors: ManagedAtomic<Int>
     let started = wallClock()
 
@@ -17,6 +18,7 @@ struct StatusReport: Sendable {
         let limits = Limits.table.map {
             JSON.Member($0.name, .integer(Int64($0.value(in: configuration.limits))))
         }
+        let counts = logins.counts
         let errors = gauges.errors.sorted { $0.key.rawValue < $1.key.rawValue }
         return .object([
             JSON.Member("version", .string(configuration.version)),
@@ -40,6 +42,9 @@ struct StatusReport: Sendable {
             JSON.Member("connections", number(admission.open)),
             JSON.Member("cursors", number(cursors.load(ordering: .relaxed))),
             JSON.Member("uncommitted-bytes", number(intake.uncommittedBytes)),
+            JSON.Member("logins", number(counts.accepted)),
+            JSON.Member("logins-refused", number(counts.refused)),
+            JSON.Member("logins-busy", number(counts.busy)),
             JSON.Member(
                 "errors", .object(errors.map { JSON.Member($0.key.rawValue, number($0.value)) })),
             JSON.Member("wal-pinned-by", .array(log.writer.pinnedBy.map(number))),

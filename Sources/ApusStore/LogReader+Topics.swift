@@ -56,9 +56,7 @@ extension LogReader {
     }
 
     private func isWanted(_ topic: UnsafeRawBufferPointer, _ filters: FilterSet) -> Bool {
-        if filters.isEverything { return true }
-        let topic = Array(topic)
-        return filters.filters.contains { $0.matches(topic) }
+        filters.isEverything || filters.matches(Array(topic))
     }
 
     /// Adds up what the next segments say: by their lists where those are sealed, else row by row.

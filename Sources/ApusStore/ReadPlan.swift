@@ -50,13 +50,16 @@ extension LogReader {
         var ids: Set<Int64> = []
         var examined = 0
         for filter in filters.filters {
-            try addMatches(of: filter, to: &ids, examined: &examined)
+            try addMatches(of: filter, in: filters, to: &ids, examined: &examined)
             if ids.count > LogReader.topicsMax || examined > LogReader.examinedMax { return .many }
         }
         return ids.isEmpty ? .nothing : .few(ids.sorted())
     }
 
-    private func addMatches(of filter: TopicFilter, to ids: inout Set<Int64>, examined: inout Int) throws {
+    private func addMatches(
+        of filter: TopicFilter, in filters: FilterSet, to ids: inout Set<Int64>, examined: inout Int
+    ) throws {
+        func isWanted(_ topic: [UInt8]) -> Bool { filter.matches(topic) && filters.restriction.allows(topic) }
         let names = filter.levels.prefix { if case .name = $0 { true } else { false } }
         let literal = names.map { level -> String in
             guard case .name(let bytes) = level else { return "" }
@@ -67,7 +70,7 @@ extension LogReader {
         if isExact || !names.isEmpty {
             let statement = try statements.topicNamed
             statement.bind(1, literal)
-            if let id = try statement.first("looking up a topic", { $0.int(0) }), filter.matches(Array(literal.utf8)) {
+            if let id = try statement.first("looking up a topic", { $0.int(0) }), isWanted(Array(literal.utf8)) {
                 ids.insert(id)
             }
         }
@@ -85,7 +88,7 @@ extension LogReader {
         }
         while try statement.step("looking for topics") {
             examined += 1
-            if filter.matches(Array(statement.bytes(1))) { ids.insert(statement.int(0)) }
+            if isWanted(Array(statement.bytes(1))) { ids.insert(statement.int(0)) }
             if examined > LogReader.examinedMax || ids.count > LogReader.topicsMax { return }
         }
     }

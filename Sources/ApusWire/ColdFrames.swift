@@ -58,8 +58,8 @@ enum ColdFrames {
         hello.clientID = try name(.clientID, bag)
         hello.publisher = try name(.publisher, bag)
         hello.user = try name(.user, bag)
-        hello.password = try bag.text(.password)
-        hello.token = try bag.text(.token)
+        hello.password = Secret(optional: try bag.text(.password))
+        hello.token = Secret(optional: try bag.text(.token))
         hello.keepAlive = try bag.unsigned(.keepAlive)
         return hello
     }

@@ -66,8 +66,8 @@ package enum FrameWriter {
         bag.set(.clientID, hello.clientID)
         bag.set(.publisher, hello.publisher)
         bag.set(.user, hello.user)
-        bag.set(.password, hello.password)
-        bag.set(.token, hello.token)
+        bag.set(.password, hello.password?.revealed)
+        bag.set(.token, hello.token?.revealed)
         bag.set(.keepAlive, hello.keepAlive)
         return bag
     }

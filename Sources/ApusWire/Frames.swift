@@ -33,8 +33,8 @@ package struct Hello: Sendable, Hashable {
     package var clientID: String?
     package var publisher: String?
     package var user: String?
-    package var password: String?
-    package var token: String?
+    package var password: Secret?
+    package var token: Secret?
     /// Seconds.
     package var keepAlive: UInt64?
 

@@ -24,8 +24,10 @@ struct Apus: AsyncParsableCommand {
             CommandGroup(
                 name: "Messages",
                 subcommands: [PublishCommand.self, SubscribeCommand.self, HistoryCommand.self, GetCommand.self]),
-            CommandGroup(name: "The broker", subcommands: [ServeCommand.self]),
-            CommandGroup(name: "Looking around", subcommands: [TopicsCommand.self, StatusCommand.self]),
+            CommandGroup(name: "The broker", subcommands: [ServeCommand.self, UserCommand.self]),
+            CommandGroup(
+                name: "Looking around",
+                subcommands: [TopicsCommand.self, StatusCommand.self, TopCommand.self, HealthCommand.self]),
             CommandGroup(name: "Other", subcommands: [BenchCommand.self, CompletionsCommand.self]),
         ])
 
@@ -37,8 +39,16 @@ struct Apus: AsyncParsableCommand {
                     hint: "Bytes that are not UTF-8 go in with -f or through standard input."))
             Glibc.exit(ExitStatus.badData.rawValue)
         }
-        await main(WaitTime.spelledOut(Array(CommandLine.arguments.dropFirst())))
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        if let error = UnknownCommand.error(in: arguments, names: commandNames) {
+            Console.error(error)
+            Glibc.exit(ExitStatus.usage.rawValue)
+        }
+        ProcessTitle.hidePasswords()
+        await main(WaitTime.spelledOut(arguments))
     }
+
+    static var commandNames: [String] { configuration.subcommands.compactMap { $0.configuration.commandName } }
 
     /// Swift repairs such arguments in silence; a payload would change on its way.
     private static func firstArgumentNotUTF8() -> Int? {

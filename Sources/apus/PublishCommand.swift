@@ -10,11 +10,14 @@ struct PublishCommand: ClientCommand {
         abstract: "Publish messages.",
         discussion: """
             Without -m, -f, -n, -l or -0, all of standard input is one message. It returns when everything is \
-            acknowledged: by default when it is on disk. Text of -m declares itself (text/plain, utf-8) and is \
-            written in the charset that --charset names; so are the lines of -l and -0 where a charset is given. \
-            Files and whole input are bytes: declared as the options say, never converted.
-            A lost connection is tried again for 30 seconds, or for as long as --wait says. Exits with 3 where some \
-            messages were acknowledged and others not.
+            acknowledged: by default when it is on disk.
+            What is given as text is declared: -m, and each record of -l and -0 that is UTF-8, are text/plain and \
+            utf-8 where the options do not say otherwise. --charset writes them in another charset, and a record that \
+            is not UTF-8 is then an error; without it such a record is bytes. What is given as bytes is not looked \
+            into: -f and whole input are declared as the options say, and never converted.
+            A lost connection is tried again for 30 seconds, or for as long as --wait says. It ends with the first \
+            refusal, and says how many messages were recorded, how many were refused and why; it exits with 3 where \
+            some were recorded and others not.
 
             EXAMPLES
               apus pub greetings/en -m hello
@@ -88,12 +91,15 @@ struct PublishCommand: ClientCommand {
             topic: topic, declaration: try declared.declaration(), level: ack, ttlSeconds: ttl ?? 0, retain: retain)
         let source = try input.source(repeats: repeats)
         try maker.check(source)
-        let client = try await connection.connect(publisher: publisher, retry: .while(seconds: 30))
+        let progress = ProgressBar(totalBytes: source.totalBytes, isShown: !connection.quiet)
+        let client = try await connection.connect(retry: .while(seconds: 30)) { configuration in
+            configuration.publisher = publisher
+            if progress.isShown { configuration.onSendProgress = { progress.sent($0, of: $1) } }
+        }
         let form: ReceiptPrinter.Form = json ? .json : receipts ? .text : .none
         var run = PublishRun(
             client: client, maker: maker, rate: rate,
-            receipts: ReceiptPrinter(form: form, topic: topic),
-            progress: ProgressBar(totalBytes: source.totalBytes, isShown: !connection.quiet))
+            receipts: ReceiptPrinter(form: form, topic: topic), progress: progress)
         return try await run.publishAll(source)
     }
 }

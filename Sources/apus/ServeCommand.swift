@@ -1,4 +1,5 @@
 internal import ApusModel
+internal import ApusSecurity
 internal import ApusServer
 internal import ApusStore
 internal import ArgumentParser
@@ -19,6 +20,7 @@ struct ServeCommand: AsyncParsableCommand {
             EXAMPLES
               apus serve
               apus serve --db /var/lib/apus/apus.db --listen 127.0.0.1:2787
+              apus serve --listen :2787 --users /etc/apus/users.yaml
               apus serve --listen :2787 --allow-anonymous
               apus serve --listen 127.0.0.1:0 --outbox-bytes 262144
             """)
@@ -40,8 +42,10 @@ struct ServeCommand: AsyncParsableCommand {
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         do throws(ApusError) {
+            var configuration = try brokerConfiguration()
+            if let users = options.users { configuration.access = try FileAccessControl(path: users) }
             let process = BrokerProcess(
-                configuration: try brokerConfiguration(), db: options.db, migrates: !options.noMigrate)
+                configuration: configuration, db: options.db, migrates: !options.noMigrate)
             try await process.run()
         } catch {
             Console.error(error)
@@ -82,7 +86,16 @@ struct ServeOptions: ParsableArguments {
         transform: parsing { (text) throws(ApusError) in try ListenAddress(text) })
     var listen: [ListenAddress] = []
 
-    @Flag(help: "Listen also where other machines can reach it, although anybody may publish and read then.")
+    @Option(
+        help: ArgumentHelp(
+            "The users and their rights, as apus user writes them. Without it everybody may everything.",
+            valueName: "file"))
+    var users: String?
+
+    @Flag(
+        help:
+            "Let in who does not log in. Without users that is everybody, who may everything then, also from other machines."
+    )
     var allowAnonymous = false
 
     @Option(

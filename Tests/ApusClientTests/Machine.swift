@@ -77,10 +77,12 @@ struct Machine {
 
     /// - Returns: the token.
     @discardableResult
-    mutating func publish(_ texts: [String], level: AckLevel = .synced, isEnqueued: Bool = false) throws -> UInt64 {
+    mutating func publish(
+        _ texts: [String], level: AckLevel = .synced, _ handover: PublishWindow.Handover = .awaited
+    ) throws -> UInt64 {
         nextToken += 1
         let batch = try PreparedBatch(texts.map { OutgoingMessage($0, level: level) }, limits: [:])
-        session.publish(batch, token: nextToken, isEnqueued: isEnqueued, now)
+        session.publish(batch, token: nextToken, handover, now)
         return nextToken
     }
 
@@ -116,6 +118,26 @@ extension [ClientSession.Action] {
         var outcomes: [UInt64: Result<[Receipt], ApusError>] = [:]
         for case .published(let outcome) in self { outcomes[outcome.token] = outcome.result }
         return outcomes
+    }
+
+    /// Message by message: its seq, or the code of its failure, with a question mark where its outcome is unknown.
+    func each(_ token: UInt64, _ count: Int) -> [String] {
+        for case .published(let outcome) in self where outcome.token == token {
+            return outcome.messages.results(count: count).map { result in
+                switch result {
+                case .success(let receipt): "\(receipt.seq)"
+                case .failure(let error): error.code.rawValue + (error.isOutcomeUnknown ? "?" : "")
+                }
+            }
+        }
+        return []
+    }
+
+    /// Queries that have ended, with their errors.
+    var endedQueries: [UInt32: ApusError?] {
+        var ended: [UInt32: ApusError?] = [:]
+        for case .endQuery(let number, let error) in self { ended[number] = .some(error) }
+        return ended
     }
 
     var subscribes: [Subscribe] {

@@ -68,6 +68,84 @@ struct PublishMachineTests {
         #expect(machine.actions().outcomes[token]?.code == .notAllowed)
     }
 
+    @Test("Each message of a batch has its own outcome: recorded, refused with a reason, unknown, not sent")
+    func messageByMessage() throws {
+        var machine = Machine()
+        machine.open()
+        let token = try machine.publish(["a", "b", "c", "d", "e"])
+        _ = try machine.written(bytes: 1)
+        for _ in 0..<3 { _ = try machine.written(bytes: 1) }
+        machine.receive(refusal(.notAllowed, id: 2))
+        machine.published(through: 3, count: 1, seq: 7)
+        // The first one too: an answer goes for all up to its id.
+        #expect(machine.actions().outcomes.isEmpty)
+        machine.session.connectionLost(ApusError(.connectionLost, "reset"), machine.now)
+        machine.session.close(machine.now, machine.now)
+        machine.live(.seconds(1))
+        #expect(machine.actions().each(token, 5) == ["0", "not-allowed", "7", "connection-lost?", "closed"])
+    }
+
+    @Test(
+        "A batch that is cancelled or waits too long says of each message whether it was sent",
+        arguments: [true, false])
+    func cutOff(isCancelled: Bool) throws {
+        var machine = Machine { $0.publishTimeout = .seconds(3) }
+        machine.open()
+        let token = try machine.publish(["a", "b", "c"])
+        _ = try machine.written(bytes: 1)
+        _ = try machine.written(bytes: 1)
+        machine.published(through: 1, seq: 4)
+        if isCancelled {
+            machine.session.cancelPublish(token, machine.now)
+        } else {
+            machine.live(.seconds(3))
+        }
+        let actions = machine.actions()
+        let code = isCancelled ? "cancelled" : "timed-out"
+        #expect(actions.each(token, 3) == ["4", "\(code)?", code])
+        guard case .failure(let error) = actions.outcomes[token] else { throw Unexpected() }
+        #expect(error.hint == "1 of its messages had been sent; whether they are recorded is unknown.")
+        #expect(error.isOutcomeUnknown)
+        #expect(machine.session.window.inFlight == 1)
+        #expect(try machine.written().isEmpty)
+    }
+
+    @Test("A named publisher's message that waits to be sent again may be recorded already")
+    func cutOffBetweenConnections() throws {
+        var machine = Machine(publisher: "p")
+        machine.open(lastID: 0)
+        let token = try machine.publish(["a", "b"])
+        _ = try machine.written(bytes: 1)
+        machine.session.connectionLost(ApusError(.connectionLost, "reset"), machine.now)
+        machine.session.cancelPublish(token, machine.now)
+        #expect(machine.actions().each(token, 2) == ["cancelled?", "cancelled"])
+    }
+
+    @Test("A batch that is followed goes on with room, and its answers come later")
+    func followed() throws {
+        var machine = Machine { $0.unsentBytesMax = 300 }
+        machine.open()
+        let first = try machine.publish(["a", "b"], .followed)
+        let second = try machine.publish(["c"], .followed)
+        func admitted(_ actions: [ClientSession.Action]) -> [UInt64] {
+            actions.compactMap { if case .admitted(let token) = $0 { token } else { nil } }
+        }
+        var actions = machine.actions()
+        #expect(admitted(actions) == [first])
+        #expect(actions.outcomes.isEmpty)
+        _ = try machine.written()
+        machine.receive(refusal(.notAllowed, id: 1))
+        machine.published(through: 2, seq: 9)
+        actions = machine.actions()
+        #expect(actions.each(first, 2) == ["not-allowed", "9"])
+        #expect(admitted(actions) == [second])
+        // Nothing of it is an enqueued message's failure.
+        machine.session.flush(token: 90, machine.now)
+        _ = try machine.written()
+        machine.published(through: 3, seq: 10)
+        for case .flushed(_, let error) in machine.actions() { #expect(error == nil) }
+    }
+
     @Test("A named publisher begins after the last id that is recorded under its name")
     func beginsAfterLastID() throws {
         var machine = Machine(publisher: "p")
@@ -211,8 +289,8 @@ struct PublishMachineTests {
         func admitted(_ actions: [ClientSession.Action]) -> [UInt64] {
             actions.compactMap { if case .admitted(let token) = $0 { token } else { nil } }
         }
-        let first = try machine.publish(["a"], isEnqueued: true)
-        let second = try machine.publish(["b"], isEnqueued: true)
+        let first = try machine.publish(["a"], .enqueued)
+        let second = try machine.publish(["b"], .enqueued)
         #expect(admitted(machine.actions()) == [first])
         _ = try machine.written()
         machine.published(through: 1, seq: 1)
@@ -240,7 +318,7 @@ struct PublishMachineTests {
     func enqueueNotWithdrawn() throws {
         var machine = Machine()
         machine.open()
-        let token = try machine.publish(["a"], isEnqueued: true)
+        let token = try machine.publish(["a"], .enqueued)
         machine.session.cancelPublish(token, machine.now)
         #expect(try machine.written() == [1])
     }
@@ -269,8 +347,8 @@ struct PublishMachineTests {
     func flush() throws {
         var machine = Machine()
         machine.open()
-        try machine.publish(["a"], isEnqueued: true)
-        try machine.publish(["b"], isEnqueued: true)
+        try machine.publish(["a"], .enqueued)
+        try machine.publish(["b"], .enqueued)
         machine.session.flush(token: 90, machine.now)
         _ = try machine.written()
         try machine.publish(["c"])
@@ -298,6 +376,7 @@ struct PublishMachineTests {
         }
         #expect(code(OutgoingMessage("x", topic: "a/+")) == .invalidTopic)
         #expect(code(OutgoingMessage("x", topic: "")) == .invalidTopic)
+        #expect(throws: ApusError.self) { try PreparedBatch([OutgoingMessage("x", topic: "")], limits: [:]) }
         #expect(code(OutgoingMessage("four!", topic: "a"), ["max-message-bytes": 4]) == .messageTooLarge)
         #expect(code(OutgoingMessage("four", topic: "a"), ["max-message-bytes": 4]) == nil)
         let long = String(repeating: "v", count: 65_520)

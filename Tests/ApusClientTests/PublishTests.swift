@@ -1,4 +1,5 @@
 import ApusModel
+import ApusTesting
 import ApusWire
 import NIOCore
 import Testing
@@ -178,6 +179,79 @@ struct PublishTests {
         #expect(await failure == sent)
     }
 
+    @Test("publishEach says what became of each message, also of one that cannot be sent")
+    func each() async throws {
+        let broker = try await ScriptedBroker.start()
+        let (client, connection) = try await broker.connected(limits: ["max-message-bytes": 4])
+        let messages = [
+            OutgoingMessage("one"), OutgoingMessage("too long"), OutgoingMessage("two"),
+            OutgoingMessage("x", topic: "a/#"), OutgoingMessage("six"),
+        ]
+        async let results = client.publishEach(messages)
+        #expect(try await connection.publishes(3).map { String(buffer: $0.content) } == ["one", "two", "six"])
+        connection.send(.error(ErrorReply(ApusError(.notAllowed, "not there"), id: 2, count: 1)))
+        connection.published(through: 3, count: 1, seq: 8)
+        let codes = await results.map(\.code)
+        #expect(codes == [nil, .messageTooLarge, .notAllowed, .invalidTopic, nil])
+        #expect(await results.last?.value?.seq == 8)
+        #expect(await client.publishEach([]).isEmpty)
+        // The one that throws sends nothing of such a batch.
+        #expect(await error { try await client.publish(messages) }?.code == .messageTooLarge)
+    }
+
+    @Test("What was submitted is answered later, and ends with the client")
+    func submit() async throws {
+        let broker = try await ScriptedBroker.start()
+        let (client, connection) = try await broker.connected { $0.reconnects = false }
+        let first = await client.submit([OutgoingMessage("a"), OutgoingMessage("b", topic: "")])
+        let second = await client.submit([OutgoingMessage("c")])
+        #expect(try await connection.publishes(2).map(\.id) == [1, 2])
+        #expect(!first.isAnswered)
+        connection.published(through: 1, seq: 5)
+        #expect(await first.results().map(\.code) == [nil, .invalidTopic])
+        #expect(first.isAnswered)
+        #expect(!second.isAnswered)
+        connection.close()
+        let last = await second.results()
+        #expect(last.map(\.code) == [.connectionLost])
+        guard case .failure(let error) = last.first else { throw Unexpected() }
+        #expect(error.isOutcomeUnknown)
+        let late = await client.submit([OutgoingMessage("d")]).results()
+        #expect(late.count == 1)
+        #expect(late.allSatisfy { $0.value == nil })
+    }
+
+    @Test("While a large message is on its way to a slow broker, it says how far it is")
+    func progress() async throws {
+        let broker = try await ScriptedBroker.start(receiveBufferBytes: 4_096)
+        let told = Watched<[(sent: Int, total: Int)]>([])
+        let (client, connection) = try await broker.connected {
+            $0.onSendProgress = { sent, total in told.change { $0.append((sent, total)) } }
+        }
+        try await connection.stopReading()
+        let size = 15 << 20
+        async let receipt = client.publish(OutgoingMessage(topic: "a", payload: ByteBuffer(repeating: 1, count: size)))
+        try await onThread { try told.wait("the first piece") { !$0.isEmpty } }
+        // The broker reads nothing: the system's buffers are full before all of it is sent.
+        #expect(told.value.allSatisfy { $0.sent < size })
+        try await connection.startReading()
+        #expect(try await connection.publish().content.readableBytes == size)
+        connection.published(through: 1, seq: 1)
+        #expect(try await receipt.seq == 1)
+        let all = told.value
+        #expect(Set(all.map(\.total)).count == 1)
+        #expect(all.map(\.sent) == all.map(\.sent).sorted())
+        #expect(all.last?.sent == all.last?.total)
+        #expect((all.last?.total ?? 0) >= size)
+        #expect(all.count >= size / ClientConfiguration.progressBytes)
+        // Small ones are not told of.
+        async let small = client.publish(OutgoingMessage("small"))
+        _ = try await connection.publish()
+        connection.published(through: 2, seq: 2)
+        #expect(try await small.seq == 2)
+        #expect(told.value.count == all.count)
+    }
+
     @Test("Closing returns what was not acknowledged in time")
     func closeReturnsTheRest() async throws {
         let broker = try await ScriptedBroker.start()
@@ -200,5 +274,12 @@ struct PublishTests {
         #expect(try await connection.publishes(2_000).last?.id == 2_000)
         await connection.end()
         #expect(await left.isEmpty)
+    }
+}
+
+/// Runs what blocks on a thread of its own.
+private func onThread(_ body: @escaping @Sendable () throws -> Void) async throws {
+    try await withCheckedThrowingContinuation { continuation in
+        ApusTesting.onThread { continuation.resume(with: Result { try body() }) }
     }
 }

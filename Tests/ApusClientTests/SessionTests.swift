@@ -268,6 +268,45 @@ struct SessionTests {
         #expect(left(actions) == ["b", "c"])
     }
 
+    @Test("Closing waits for a running query, and says goodbye when it has ended")
+    func closeWithQuery() throws {
+        var machine = Machine()
+        machine.open()
+        machine.session.query(Query(query: 3, select: .status), machine.now)
+        machine.session.close(machine.now + .seconds(10), machine.now)
+        machine.session.query(Query(query: 4, select: .status), machine.now)
+        let waiting = machine.actions()
+        #expect(!waiting.saysGoodbye)
+        #expect(waiting.endedQueries.keys.sorted() == [4])
+        machine.receive(.end(QueryEnd(query: 3, count: 1, reason: "complete")))
+        let actions = machine.actions()
+        #expect(actions.endedQueries == [3: nil])
+        #expect(actions.saysGoodbye)
+        #expect(left(actions) == nil)
+    }
+
+    @Test(
+        "A query that has not ended when closing gives up ends with an error that names it", arguments: [true, false])
+    func closeCutsQueryOff(isConnected: Bool) throws {
+        var machine = Machine()
+        machine.open()
+        if !isConnected { machine.session.connectionLost(refused, machine.now) }
+        var query = Query(query: 3, select: .history)
+        query.filters = [try TopicFilter("a/#"), try TopicFilter("b")]
+        machine.session.query(query, machine.now)
+        machine.session.close(machine.now + .seconds(10), machine.now)
+        if isConnected {
+            machine.live(.milliseconds(9_999))
+            #expect(machine.actions().endedQueries.isEmpty)
+            machine.live(.milliseconds(1))
+        }
+        let actions = machine.actions()
+        let error = try #require(actions.endedQueries[3] ?? nil)
+        #expect(error.code == .closed)
+        #expect(error.message.contains("the query of history (a/#, b)"))
+        #expect(left(actions) == [])
+    }
+
     @Test("Closing while there is no connection waits for one only if something is to be sent")
     func closeWhileDown() throws {
         var idle = Machine()

@@ -315,6 +315,23 @@ struct SubscribeTests {
         #expect(try await status == "{}")
     }
 
+    @Test("A query that runs while the client closes gets all its rows")
+    func queryWhileClosing() async throws {
+        let broker = try await ScriptedBroker.start()
+        let (client, connection) = try await broker.connected()
+        let rows = try await client.history(HistoryQuery())
+        let number = try await connection.query().query
+        async let seqs = rows.reduce(into: [Seq]()) { $0.append($1.seq) }
+        // Closing has begun when this returns.
+        let closing = Task.immediate { await client.close() }
+        #expect(await error { try await client.topics([]) }?.code == .closed)
+        try connection.row(query: number, seq: 5, topic: "a", text: "x", publisher: "")
+        connection.send(.end(QueryEnd(query: number, count: 1, reason: "complete")))
+        #expect(try await seqs == [5])
+        await connection.end()
+        #expect(await closing.value.isEmpty)
+    }
+
     @Test("A query that fails throws the broker's error, one that is left is cancelled at the broker")
     func queryEnds() async throws {
         let broker = try await ScriptedBroker.start()

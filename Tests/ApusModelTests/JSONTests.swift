@@ -56,6 +56,35 @@ struct JSONTests {
     }
 
     @Test(
+        "An error says at which byte, and what stands there",
+        arguments: [
+            (#"{"a":x}"#, #"no value begins so at byte 5, where "x" stands"#),
+            (#"{"a" 1}"#, #"no colon after a name at byte 5, where "1" stands"#),
+            (#"{a:1}"#, #"at byte 1, where "a" stands"#), (#"{'a':1}"#, #"at byte 1, where "'" stands"#),
+            (#"{"a":1"#, "at byte 6, where the text ends"), ("[1 é]", #"at byte 3, where "é" stands"#),
+            ("[1 💩]", #"at byte 3, where "💩" stands"#), ("[1\"x\"]", #"at byte 2, where '"' stands"#),
+            ("[\"a\u{01}b\"]", "a control character in a string at byte 3, where byte 0x01 stands"),
+            (#"["\x"]"#, #"an unknown escape at byte 3, where "x" stands"#), ("[012]", #"at byte 1, where "0" stands"#),
+            ("[1e999]", #"out of range at byte 1, where "1" stands"#),
+            (#"["a\ude00b"]"#, #"half of a surrogate pair at byte 3, where "\" stands"#),
+            (#"["\ud800\u0041"]"#, #"half of a surrogate pair at byte 8, where "\" stands"#),
+            ("{}}", #"text after the end of the value at byte 2, where "}" stands"#),
+        ])
+    func found(text: String, says: String) {
+        let error = #expect(throws: ApusError.self) { try JSONParser.parse(text) }
+        #expect(error?.message.hasSuffix(says) == true, "\(error?.message ?? "")")
+    }
+
+    @Test("Bytes that are no character are shown as bytes", arguments: [0x80, 0xC3, 0xF0, 0xFF, 0x7F] as [UInt8])
+    func foundByte(byte: UInt8) {
+        for rest in [[], [UInt8(ascii: "]")], [0x41, 0x41, 0x41]] {
+            let bytes = [UInt8(ascii: "["), byte] + rest
+            let error = #expect(throws: ApusError.self) { try bytes.withUnsafeBytes { try JSONParser.parse($0) } }
+            #expect(error?.message.hasSuffix("at byte 1, where byte 0x\(String(byte, radix: 16)) stands") == true)
+        }
+    }
+
+    @Test(
         "A name that stands twice in an object is an error, at any depth and however it is written",
         arguments: [
             #"{"a":1,"a":1}"#, #"{"a":1,"b":2,"\u0061":3}"#, #"[{"x":{"a":1,"a":1}}]"#, #"{"":1,"":2}"#,

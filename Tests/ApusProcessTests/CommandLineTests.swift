@@ -37,13 +37,20 @@ extension ProcessTests {
                 Case(2, "sub", "nothing/here", "-W", "0.5"),
                 Case(2, "history", "nothing/here", says: "no message"),
                 Case(2, "get", "999", says: "999"),
-                Case(3, "pub", "ascii", "-l", "--charset", "us-ascii", input: "plain\nnaïve\n", says: "1 message"),
+                Case(
+                    3, "pub", "ascii", "-l", "--charset", "us-ascii", input: "plain\nnaïve\n",
+                    says: "1 message recorded, 1 refused (invalid-encoding)"),
+                Case(
+                    3, "pub", "a", "-l", input: "x\n\(String(repeating: "x", count: 5_000))\ny\n",
+                    says: "2 messages recorded, 1 refused (message-too-large)"),
                 Case(27, "sub", "a", "--from", "start", "-C", "100", "-W", "0.5"),
                 Case(64, "pub"), Case(64, "pub", "a/+", "-m", "x", says: "+"), Case(64, "sub", "a/#/b", says: "#"),
                 Case(64, "sub", "a", "--from", "yesteryear", says: "yesteryear"),
                 Case(64, "sub", "a", "-C", "0", says: "-C"), Case(64, "pub", "a", "-m", "x", "-l"),
                 Case(64, "pub", "a", "-m", "x", "--ack", "maybe", says: "maybe"),
-                Case(64, "serve", "--drain-time", "-5"), Case(64, "frobnicate"),
+                Case(64, "serve", "--drain-time", "-5"),
+                Case(64, "frobnicate", says: "there is no command \"frobnicate\"", "apus --help"),
+                Case(64, "histroy", "x", says: "did you mean \"history\"?"),
                 Case(64, "serve", "--listen", "nowhere:notaport"),
                 Case(65, "pub", "a", "-m", "こんにちは", "--charset", "iso-8859-1", says: "こ"),
                 Case(65, "pub", "a", "-m", String(repeating: "x", count: 5_000), says: "4000"),
@@ -181,6 +188,37 @@ extension ProcessTests {
                 let finished = try await waiting.ended()
                 #expect(finished.end == .exited(0), "\(finished.errors)")
                 #expect(finished.text == "seq 1 synced\n")
+            }
+        }
+
+        // MARK: Reading a file
+
+        @Test("A file that cannot be read is an input/output error, whatever the reason")
+        func unreadableFiles() async throws {
+            try await Workshop.open { workshop in
+                try await makeLog(workshop)
+                let manager = FileManager.default
+                for name in ["closed", "sealed"] {
+                    try manager.createDirectory(atPath: workshop.path(name), withIntermediateDirectories: false)
+                    try manager.copyItem(atPath: workshop.path("apus.db"), toPath: workshop.path("\(name)/apus.db"))
+                }
+                // What is in a write-ahead log cannot be left out, nor read where nothing may be created.
+                try workshop.file("sealed/apus.db-wal", [UInt8](repeating: 0x55, count: 4_152))
+                #expect(chmod(workshop.path("closed"), 0) == 0)
+                #expect(chmod(workshop.path("sealed"), 0o555) == 0)
+                #expect(chmod(workshop.folder, 0o755) == 0)
+                let places = ["missing.db", "no/such/folder/apus.db", "closed/apus.db", "sealed/apus.db", ""]
+                for place in places.map(workshop.path) {
+                    for command in [["history"], ["get", "1"]] {
+                        // Root may read everything, so root does it as nobody.
+                        let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+                        let line = [Workshop.apus] + command + ["--db", place]
+                        let finished = try await workshop.spawn(getuid() == 0 ? nobody + line : line).ended()
+                        #expect(finished.end == .exited(74), "\(place): \(finished.errors)")
+                        #expect(finished.errors.contains(place), "\(finished.errors)")
+                    }
+                }
+                for name in ["closed", "sealed"] { #expect(chmod(workshop.path(name), 0o755) == 0) }
             }
         }
 

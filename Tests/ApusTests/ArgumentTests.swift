@@ -99,6 +99,8 @@ struct ArgumentTests {
             ["sub", "a", "--json", "-x"], ["sub", "a", "-F", "%z"], ["sub", "a", "--since", "10m", "--last", "3"],
             ["history", "--json", "--csv"], ["history", "--count", "0"], ["get"], ["get", "x"],
             ["get", "9223372036854775808"], ["history", "--from-seq", "-1"], ["nope"],
+            ["health", "-W", "0"], ["health", "-W", "nan"], ["health", "x"], ["top", "--interval", "0"],
+            ["top", "--interval", "inf"],
         ])
     func usage(arguments: [String]) {
         let error = #expect(throws: (any Error).self) { try Apus.parseAsRoot(arguments) }
@@ -114,9 +116,52 @@ struct ArgumentTests {
             ["sub", "#", "$x/+", "-v", "--last", "20", "-C", "3", "-W", "1.5", "--exit-at-end"],
             ["history", "a/#", "--since", "1h", "--header", "a=b", "--header", "c=d", "--csv", "--db", "x.db"],
             ["get", "17", "-o", "f", "--force"], ["topics", "--json"], ["status", "--json"], ["completions", "fish"],
+            ["health", "-W", "0.5", "-q"], ["top", "--once", "--json", "--interval", "0.1"],
         ])
     func accepted(arguments: [String]) throws {
         _ = try Apus.parseAsRoot(arguments)
+    }
+}
+
+@Suite("A command that does not exist")
+struct UnknownCommandTests {
+    @Test(
+        "The one that was meant is named",
+        arguments: [
+            ("pbu", "pub"), ("publish", "pub"), ("subscribe", "sub"), ("hist", "history"), ("histroy", "history"),
+            ("topic", "topics"), ("Status", "status"), ("server", "serve"), ("st", "status"),
+        ])
+    func meant(word: String, name: String) {
+        let error = UnknownCommand.error(in: [word, "-m", "x"], names: Apus.commandNames)
+        #expect(error?.code == .usage)
+        #expect(error?.message == "there is no command \"\(word)\"; did you mean \"\(name)\"?")
+        #expect(error?.hint == "`apus --help` lists them.")
+    }
+
+    @Test("What is like none of them is only said not to be there", arguments: ["frobnicate", "x", "ü", "a/b/c"])
+    func nothing(word: String) {
+        let error = UnknownCommand.error(in: ["help", word], names: Apus.commandNames)
+        #expect(error?.message == "there is no command \"\(word)\"")
+    }
+
+    @Test(
+        "Commands, options and help are left alone",
+        arguments: [[], ["--help"], ["help"], ["help", "sub"], ["-x"], [""]])
+    func known(arguments: [String]) {
+        #expect(UnknownCommand.error(in: arguments, names: Apus.commandNames) == nil)
+        for name in Apus.commandNames {
+            #expect(UnknownCommand.error(in: [name] + arguments, names: Apus.commandNames) == nil)
+        }
+    }
+
+    @Test("A swap, a slip, a letter more or less count one each")
+    func distance() {
+        for (a, b, count) in [
+            ("pub", "pub", 0), ("pbu", "pub", 1), ("pup", "pub", 1), ("pubb", "pub", 1), ("", "pub", 3),
+        ] {
+            #expect(UnknownCommand.distance(a, b) == count)
+            #expect(UnknownCommand.distance(b, a) == count)
+        }
     }
 }
 

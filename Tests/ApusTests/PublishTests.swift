@@ -1,5 +1,6 @@
 import ApusClient
 import ApusModel
+import NIOConcurrencyHelpers
 import NIOCore
 import Testing
 
@@ -76,12 +77,50 @@ struct DeclarationTests {
         #expect(parameter.encoding.charset == nil)
     }
 
-    @Test("Lines are bytes without a charset, and text with one")
+    @Test("Records are declared as text of the command line is, where they are UTF-8")
     func records() throws {
-        let bytes = ByteBuffer(bytes: [0xFF])
-        #expect(try message(.record(bytes), .undeclared).payload == bytes)
-        #expect(try message(.record(bytes), .undeclared).encoding == .undeclared)
-        #expect(throws: ApusError.self) { try message(.record(bytes), try Encoding(charset: "utf-8")) }
+        for encoding in [
+            Encoding.undeclared, try Encoding(charset: "shift_jis"), try Encoding(contentType: "application/json"),
+            try Encoding(contentType: "text/csv", contentEncoding: "gzip"), try Encoding(contentType: "image/png"),
+        ] {
+            for text in ["gruezi", "", "a\tb\r"] {
+                let given = try message(.text(ByteBuffer(string: text)), encoding)
+                let record = try message(.record(ByteBuffer(string: text)), encoding)
+                #expect(given.encoding == record.encoding)
+                #expect(given.payload == record.payload)
+            }
+        }
+        let plain = try message(.record(ByteBuffer(string: "ü")), .undeclared)
+        #expect(plain.encoding == (try Encoding(contentType: "text/plain", charset: "utf-8")))
+        let latin = try message(.record(ByteBuffer(string: "ü")), try Encoding(charset: "latin1"))
+        #expect(latin.payload == ByteBuffer(bytes: [0xFC]))
+    }
+
+    @Test("A record that is not UTF-8 is bytes, unless it is declared to be text")
+    func recordsOfBytes() throws {
+        let bytes = ByteBuffer(bytes: [0x61, 0xFF])
+        for encoding in [Encoding.undeclared, try Encoding(contentType: "text/plain")] {
+            let record = try message(.record(bytes), encoding)
+            #expect(record.payload == bytes)
+            #expect(record.encoding == encoding)
+        }
+        for encoding in [try Encoding(charset: "utf-8"), try Encoding(contentType: "application/json")] {
+            #expect(throws: ApusError.self) { try message(.record(bytes), encoding) }
+        }
+    }
+
+    @Test("What is declared to be no text, or compressed already, is not taken for it")
+    func recordsOfSomethingElse() throws {
+        let text = ByteBuffer(string: "text")
+        for encoding in [
+            try Encoding(contentType: "application/octet-stream"), try Encoding(contentEncoding: "zstd"),
+        ] {
+            #expect(try message(.record(text), encoding).encoding == encoding)
+            #expect(try message(.record(text), encoding).payload == text)
+        }
+        let gzip = try Encoding(contentEncoding: "gzip")
+        #expect(try message(.record(text), gzip, compresses: false).encoding == gzip)
+        #expect(try message(.text(text), try Encoding(contentType: "image/png")).encoding.charset == nil)
     }
 
     @Test("Files are declared and never converted")
@@ -179,15 +218,117 @@ struct PublishOutputTests {
     @Test("Receipts say the seq and the level")
     func receipts() {
         let receipt = Receipt(seq: 42, level: .synced, isDuplicate: false)
-        #expect(Samples.text { ReceiptPrinter.appendText(receipt, to: &$0) } == "seq 42 synced\n")
+        func text(_ result: Result<Receipt, ApusError>) -> String {
+            Samples.text { ReceiptPrinter.appendText(result, to: &$0) }
+        }
+        func json(_ result: Result<Receipt, ApusError>) -> String {
+            Samples.text { ReceiptPrinter.appendJSON(result, "t", to: &$0) }
+        }
+        #expect(text(.success(receipt)) == "seq 42 synced\n")
+        #expect(json(.success(receipt)) == #"{"seq":42,"topic":"t","level":"synced"}"# + "\n")
         #expect(
-            Samples.text { ReceiptPrinter.appendJSON(receipt, "t", to: &$0) }
-                == #"{"seq":42,"topic":"t","level":"synced"}"# + "\n")
-        let duplicate = Receipt(seq: 0, level: .synced, isDuplicate: true)
-        #expect(Samples.text { ReceiptPrinter.appendText(duplicate, to: &$0) } == "duplicate, recorded before\n")
+            text(.success(Receipt(seq: 0, level: .synced, isDuplicate: true))) == "duplicate, recorded before\n")
+        #expect(text(.failure(ApusError(.notAllowed, "no"))) == "refused not-allowed\n")
+        #expect(
+            json(.failure(ApusError(.notAllowed, "no")))
+                == #"{"topic":"t","error":"not-allowed","message":"no"}"# + "\n")
+        var lost = ApusError(.connectionLost, "gone")
+        lost.isOutcomeUnknown = true
+        #expect(text(.failure(lost)) == "unknown connection-lost\n")
+        #expect(json(.failure(lost)).hasSuffix(#""message":"gone","unknown":true}"# + "\n"))
     }
 
-    @Test("The progress bar counts what is acknowledged")
+    @Test("The count says how many were recorded, how many were refused, and why")
+    func tally() {
+        func failure(_ code: ApusError.Code, isUnknown: Bool = false) -> Result<Receipt, ApusError> {
+            var error = ApusError(code, "x")
+            error.isOutcomeUnknown = isUnknown
+            return .failure(error)
+        }
+        let recorded = Result<Receipt, ApusError>.success(Receipt(seq: 1, level: .synced))
+        var tally = PublishTally()
+        #expect(tally.text == "0 messages recorded")
+        tally.add([recorded])
+        #expect(tally.text == "1 message recorded")
+        tally.add([failure(.notAllowed)])
+        #expect(tally.text == "1 message recorded, 1 refused (not-allowed)")
+        tally.add([
+            recorded, failure(.messageTooLarge), failure(.notAllowed), failure(.connectionLost, isUnknown: true),
+        ])
+        tally.add([failure(.closed), failure(.closed)])
+        #expect(
+            tally.text
+                == "2 messages recorded, 3 refused (2 not-allowed, 1 message-too-large), 1 unknown (connection-lost), "
+                + "2 not sent (closed)")
+        #expect(tally.succeeded == 2)
+        #expect(tally.failed == 6)
+        #expect(tally.firstError?.code == .notAllowed)
+        var unasked = PublishTally()
+        unasked.add([.success(Receipt(seq: 0, level: .none))])
+        #expect(unasked.text == "1 message sent")
+        #expect(unasked.succeeded == 1)
+    }
+
+    /// A bar whose clock stands still unless it is moved, and what it draws.
+    private func bar(
+        _ totalBytes: Int, isTerminal: Bool = true
+    ) -> (bar: ProgressBar, clock: NIOLockedValueBox<ContinuousClock.Instant>, drawn: NIOLockedValueBox<[String]>) {
+        let clock = NIOLockedValueBox(ContinuousClock.now)
+        let drawn = NIOLockedValueBox<[String]>([])
+        let bar = ProgressBar(
+            totalBytes: totalBytes, isShown: true, isTerminal: isTerminal, now: { clock.withLockedValue { $0 } },
+            write: { bytes in drawn.withLockedValue { $0.append(String(decoding: bytes, as: UTF8.self)) } })
+        return (bar, clock, drawn)
+    }
+
+    @Test("The progress bar moves while one message is sent, ten times a second at most, and never back")
+    func progressWhileSending() {
+        let (bar, clock, drawn) = bar(10 << 20)
+        func pass() { clock.withLockedValue { $0 = $0 + .milliseconds(100) } }
+        func shown() -> String { drawn.withLockedValue { $0.last ?? "" } }
+        bar.handOver(10 << 20, onWire: 10 << 20)
+        #expect(shown().contains("  0%"))
+        for piece in 1...100 { bar.sent(piece << 10, of: (10 << 20) + 60) }
+        #expect(drawn.withLockedValue { $0.count } == 1)
+        pass()
+        bar.sent(5 << 20, of: (10 << 20) + 60)
+        #expect(shown().contains(" 50%  5 MiB of 10 MiB"))
+        pass()
+        // The connection was lost, and all of it is sent again.
+        bar.sent(1 << 20, of: (10 << 20) + 60)
+        #expect(shown().contains(" 50%"))
+        pass()
+        bar.sent((10 << 20) + 60, of: (10 << 20) + 60)
+        #expect(shown().contains("100%  10 MiB of 10 MiB"))
+        pass()
+        bar.acknowledge(10 << 20, onWire: 10 << 20)
+        #expect(shown().contains("100%  10 MiB of 10 MiB"))
+        bar.finish()
+        #expect(shown() == "\r\u{1B}[K")
+    }
+
+    @Test("Of a compressed file the bar shows the file's bytes")
+    func progressCompressed() {
+        let (bar, clock, drawn) = bar(8 << 20)
+        bar.handOver(4 << 20, onWire: 1 << 20)
+        clock.withLockedValue { $0 = $0 + .seconds(1) }
+        bar.sent(1 << 19, of: 1 << 20)
+        #expect(drawn.withLockedValue { $0.last }?.contains(" 25%  2 MiB of 8 MiB  2 MiB/s") == true)
+    }
+
+    @Test("There is no bar without a terminal, and none for what is sent at once")
+    func noProgress() {
+        for (bar, _, drawn) in [bar(10 << 20, isTerminal: false), bar(1_000)] {
+            bar.handOver(1_000, onWire: 1_000)
+            bar.sent(1, of: 2)
+            bar.acknowledge(1_000, onWire: 1_000)
+            bar.finish()
+            #expect(!bar.isShown)
+            #expect(drawn.withLockedValue { $0.isEmpty })
+        }
+    }
+
+    @Test("The progress bar counts bytes")
     func progress() {
         #expect(
             ProgressBar.line(3 << 20, of: 10 << 20, seconds: 1)

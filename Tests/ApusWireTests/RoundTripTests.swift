@@ -24,7 +24,7 @@ struct RoundTripTests {
         var hello = Hello()
         hello.version = last
         hello.clientID = String(repeating: "ü", count: 255)
-        hello.token = long
+        hello.token = Secret(long)
         hello.publisher = ""
         hello.keepAlive = last
         var query = Query(query: .max, select: .history)

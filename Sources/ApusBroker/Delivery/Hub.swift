@@ -181,15 +181,31 @@ package final class Hub {
     package func unsubscribe(_ subscription: Subscription) {
         guard !subscription.isClosed else { return }
         subscription.isClosed = true
-        let route = subscription.route
-        route.subscriptions.removeAll { $0 === subscription }
-        if route.subscriptions.isEmpty { router.remove(route) }
+        leaveRoute(subscription)
         subscriptionCount -= 1
         cursors.wrappingDecrement(ordering: .relaxed)
         if subscriptionCount == 0 {
             announcer.unsubscribe(hub: index)
             tail.reset(head: scanned)
         }
+    }
+
+    private func leaveRoute(_ subscription: Subscription) {
+        let route = subscription.route
+        route.subscriptions.removeAll { $0 === subscription }
+        if route.subscriptions.isEmpty { router.remove(route) }
+    }
+
+    /// What its reader may read has changed: it goes on from where it stands, with other filters.
+    package func change(_ subscription: Subscription, to filters: FilterSet) {
+        guard !subscription.isClosed, filters != subscription.filters else { return }
+        leaveRoute(subscription)
+        let route = router.route(for: filters)
+        route.subscriptions.append(subscription)
+        subscription.route = route
+        subscription.filters = filters
+        // What is on its way was read by the old filters.
+        subscription.isReadStale = subscription.isReading
     }
 
     package func add(credit: UInt64, to subscription: Subscription) {
@@ -218,6 +234,8 @@ package final class Hub {
 
     private func lookedUp(_ subscription: Subscription, _ result: Result<LookUpStep<Seq, StartLookUp>, ApusError>) {
         subscription.isReading = false
+        // A position shows nothing of what it was found by.
+        subscription.isReadStale = false
         guard !subscription.isClosed else {
             subscription.onIdle?()
             return
@@ -388,6 +406,11 @@ package final class Hub {
         guard !subscription.isClosed else {
             subscription.onIdle?()
             return
+        }
+        if subscription.isReadStale {
+            subscription.isReadStale = false
+            pull(subscription)
+            return subscription.outlet.flush()
         }
         switch result {
         case .failure(let error): return fail(subscription, error)

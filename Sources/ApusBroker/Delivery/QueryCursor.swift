@@ -18,7 +18,7 @@ package protocol QueryOutlet: AnyObject {
 /// A query on its way: like a subscription it is a position that pulls, one short read at a time, while its connection
 /// takes rows. Confined to its event loop; not Sendable.
 package final class QueryCursor {
-    package enum Selection: Sendable {
+    package enum Selection: Sendable, Hashable {
         case history(HistorySelection)
         case topics(FilterSet)
         case status
@@ -34,7 +34,7 @@ package final class QueryCursor {
 
     /// The client's number for it.
     package let number: UInt32
-    private let selection: Selection
+    package let selection: Selection
     private let log: any LogQueries
     private let workers: WorkerPool
     private let loop: any EventLoop
@@ -78,6 +78,13 @@ package final class QueryCursor {
 
     /// Also to be called where the outlet is gone: nothing is sent afterwards.
     package func cancel() { isClosed = true }
+
+    /// Ends it from outside.
+    package func fail(_ error: ApusError) {
+        guard !isClosed else { return }
+        isClosed = true
+        outlet.failed(self, error)
+    }
 
     package func resume() {
         guard !isReading, !isClosed else { return }

@@ -105,9 +105,9 @@ package final class Subscription {
 
     /// The client's number for it.
     package let number: UInt32
-    package let filters: FilterSet
+    package internal(set) var filters: FilterSet
     let shareKey: ShareKey
-    let route: Route
+    var route: Route
     let start: StartPosition
     /// Not owned: the connection closes its subscriptions before it goes.
     unowned let outlet: any SubscriptionOutlet
@@ -118,6 +118,8 @@ package final class Subscription {
     /// It has everything that the hub has seen.
     var isLive = false
     package internal(set) var isReading = false
+    /// What is being read was asked for with filters that hold no longer: it is dropped when it comes.
+    var isReadStale = false
     /// Called when what was being read for it has come after it was closed.
     package var onIdle: (() -> Void)?
     var isClosed = false

@@ -58,6 +58,7 @@ struct Router {
         lookUps += 1
         let levels = topic.bytes.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
         collect(levels[...], below: root, isReserved: topic.isReserved, into: &found)
+        found.removeAll { !$0.filters.restriction.allows(topic) }
         guard topic.isCacheable else { return found }
         if cache.count >= cacheMax { cache.removeAll(keepingCapacity: true) }
         cache[topic] = found

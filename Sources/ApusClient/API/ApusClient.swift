@@ -36,11 +36,8 @@ public final class ApusClient: Sendable {
         self.mailbox = mailbox
         self.shared = shared
         receiveBytesMax = settings.receiveBytesMax
-        let endpoint = configuration.endpoint
-        let logger = configuration.logger
         mailbox.eventLoop.execute {
-            mailbox.core.value = ClientCore(
-                settings: settings, endpoint: endpoint, logger: logger, shared: shared, mailbox: mailbox)
+            mailbox.core.value = ClientCore(settings: settings, configuration, shared: shared, mailbox: mailbox)
         }
     }
 
@@ -92,7 +89,32 @@ public final class ApusClient: Sendable {
     ///   cannot be sent (too large, a wildcard in its topic), none is.
     @discardableResult
     public func publish(_ messages: [OutgoingMessage]) async throws(ApusError) -> [Receipt] {
-        try await hand(over: messages, isEnqueued: false)
+        let outcome = await hand(over: try PreparedBatch(messages, limits: limits), .awaited)
+        if let error = outcome.error { throw error }
+        return outcome.receipts
+    }
+
+    /// Publishes messages in this order, and says for each of them what became of it.
+    ///
+    /// One that cannot be sent or is refused does not keep the others from being recorded: who wants to stop at the
+    /// first refusal publishes one by one. Where ``ApusError/isOutcomeUnknown`` is true, the message was sent and may be
+    /// recorded; all other failures are not. Cancelling takes back what was not sent; it throws nothing.
+    ///
+    /// - Returns: as many results as there are messages, in their order.
+    public func publishEach(_ messages: [OutgoingMessage]) async -> [Result<Receipt, ApusError>] {
+        let (batch, refused) = PreparedBatch.sorted(messages, limits: limits)
+        return await hand(over: batch, .awaited).results(count: messages.count, refused: refused)
+    }
+
+    /// Hands messages over, and returns when there is room for them; the value says later what became of each.
+    ///
+    /// Many of them can follow each other without waiting for answers; see ``ClientConfiguration/unsentBytesMax``. One
+    /// whose caller is cancelled while it waits for room is not sent.
+    public func submit(_ messages: [OutgoingMessage]) async -> PendingPublish {
+        let (batch, refused) = PreparedBatch.sorted(messages, limits: limits)
+        let pending = PendingPublish(count: messages.count, refused: refused)
+        _ = await hand(over: batch, .followed, pending)
+        return pending
     }
 
     /// Hands messages over without waiting for receipts; waits for room only. What becomes of them, ``flush()`` says.
@@ -100,14 +122,18 @@ public final class ApusClient: Sendable {
     /// - Throws: if one of the messages cannot be sent, and none of them is; `timed-out` if there is no room in time;
     ///   `closed`; `cancelled`.
     public func enqueue(_ messages: [OutgoingMessage]) async throws(ApusError) {
-        _ = try await hand(over: messages, isEnqueued: true)
+        let outcome = await hand(over: try PreparedBatch(messages, limits: limits), .enqueued)
+        if let error = outcome.error { throw error }
     }
 
-    private func hand(over messages: [OutgoingMessage], isEnqueued: Bool) async throws(ApusError) -> [Receipt] {
-        let batch = try PreparedBatch(messages, limits: shared.info?.limits ?? [:])
+    private var limits: [String: UInt64] { shared.info?.limits ?? [:] }
+
+    private func hand(
+        over batch: PreparedBatch, _ handover: PublishWindow.Handover, _ pending: PendingPublish? = nil
+    ) async -> PublishOutcome {
         let token = mailbox.nextToken()
-        return try await call {
-            .publish(batch, token: token, isEnqueued: isEnqueued, $0)
+        return await ask {
+            .publish(batch, token: token, handover, pending: pending, $0)
         } orCancel: {
             .cancelPublish(token)
         }
@@ -195,7 +221,11 @@ public final class ApusClient: Sendable {
 
     // MARK: Closing
 
-    /// Ends the subscriptions, waits for acknowledgements until the time is up, says goodbye and closes.
+    /// Ends the subscriptions, waits for acknowledgements and for running queries until the time is up, says goodbye
+    /// and closes.
+    ///
+    /// A query goes on only as long as its rows are consumed. One that has not ended by then throws `closed`, naming
+    /// the query, behind the rows that have come.
     ///
     /// - Returns: what was handed over and not acknowledged, in order. Some of it may be recorded nevertheless.
     @discardableResult
@@ -207,12 +237,18 @@ public final class ApusClient: Sendable {
 
     private typealias Answer<Value> = CheckedContinuation<Result<Value, ApusError>, Never>
 
-    /// Sends a command and waits for its answer; a cancellation is sent after it, and answered by it too.
     private func call<Value: Sendable>(
         _ command: (Answer<Value>) -> Command, orCancel cancel: @escaping @Sendable () -> Command
     ) async throws(ApusError) -> Value {
+        try await ask(command, orCancel: cancel).get()
+    }
+
+    /// Sends a command and waits for its answer; a cancellation is sent after it, and answered by it too.
+    private func ask<Value: Sendable>(
+        _ command: (CheckedContinuation<Value, Never>) -> Command, orCancel cancel: @escaping @Sendable () -> Command
+    ) async -> Value {
         let mailbox = mailbox
-        let result = await withTaskCancellationHandler {
+        return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 mailbox.send(command(continuation))
                 // A cancellation before now was sent ahead of its command.
@@ -221,7 +257,6 @@ public final class ApusClient: Sendable {
         } onCancel: {
             mailbox.send(cancel())
         }
-        return try result.get()
     }
 }
 
@@ -248,12 +283,17 @@ extension ClientSession.Settings {
         var hello = Hello()
         hello.clientID = configuration.clientID
         hello.publisher = configuration.publisher
-        hello.user = configuration.endpoint.user
-        hello.password = configuration.endpoint.password
-        let texts = [hello.clientID, hello.publisher, hello.user, hello.password]
+        hello.token = configuration.token
+        if hello.token == nil {
+            hello.user = configuration.user ?? configuration.endpoint.user
+            hello.password = configuration.password ?? configuration.endpoint.password
+        }
+        let texts = [
+            hello.clientID, hello.publisher, hello.user, hello.password?.revealed, hello.token?.revealed,
+        ]
         guard texts.allSatisfy({ ($0?.utf8.count ?? 0) <= Self.textBytesMax }) else {
             throw ApusError(
-                .usage, "client id, publisher, user or password is longer than \(Self.textBytesMax) bytes")
+                .usage, "client id, publisher, user, password or token is longer than \(Self.textBytesMax) bytes")
         }
         guard hello.publisher != "" else { throw ApusError(.usage, "the publisher's name is empty") }
         for (name, value, least) in [

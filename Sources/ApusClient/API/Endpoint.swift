@@ -17,9 +17,9 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
 
     package let place: Place
     public let user: String?
-    package let password: String?
+    package let password: Secret?
 
-    package init(place: Place, user: String? = nil, password: String? = nil) {
+    package init(place: Place, user: String? = nil, password: Secret? = nil) {
         self.place = place
         self.user = user
         self.password = password
@@ -125,12 +125,12 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// What stands before the last `@`, and what after.
     private static func credentials(
         _ authority: Substring
-    ) throws(ApusError) -> (user: String?, password: String?, rest: Substring) {
+    ) throws(ApusError) -> (user: String?, password: Secret?, rest: Substring) {
         guard let at = authority.lastIndex(of: "@") else { return (nil, nil, authority) }
         let parts = authority[..<at].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
         let user = try percentDecoded(parts[0])
         guard !user.isEmpty else { throw fault("the user before '@' is missing") }
-        let password = parts.count > 1 ? try percentDecoded(parts[1]) : nil
+        let password = parts.count > 1 ? Secret(try percentDecoded(parts[1])) : nil
         return (user, password, authority[authority.index(after: at)...])
     }
 

@@ -23,6 +23,7 @@ final class ClientCore {
     private var encoder = PublishEncoder()
     /// Bytes of this turn that are not written to the channel yet.
     private var outbox = ByteBuffer()
+    private let onSendProgress: (@Sendable (_ sentBytes: Int, _ totalBytes: Int) -> Void)?
     private var isFlushNeeded = false
     private var isEndingTurn = false
     private var isTurnAgainNeeded = false
@@ -30,6 +31,7 @@ final class ClientCore {
 
     private var starter: DoneContinuation?
     private var publishers: [UInt64: PublishContinuation] = [:]
+    private var pending: [UInt64: PendingPublish] = [:]
     private var flushers: [UInt64: DoneContinuation] = [:]
     private var subscribers: [UInt32: SubscribeContinuation] = [:]
     private var closers: [CheckedContinuation<[OutgoingMessage], Never>] = []
@@ -44,11 +46,12 @@ final class ClientCore {
     private var current: Stream<Subscription.SubscriptionEvent>?
 
     init(
-        settings: ClientSession.Settings, endpoint: Endpoint, logger: Logger, shared: SharedState, mailbox: Mailbox
+        settings: ClientSession.Settings, _ configuration: ClientConfiguration, shared: SharedState, mailbox: Mailbox
     ) {
         session = ClientSession(settings: settings)
-        self.endpoint = endpoint
-        self.logger = logger
+        endpoint = configuration.endpoint
+        logger = configuration.logger
+        onSendProgress = configuration.onSendProgress
         self.shared = shared
         self.mailbox = mailbox
     }
@@ -66,9 +69,10 @@ final class ClientCore {
         case .start(let continuation):
             starter = continuation
             session.start(now)
-        case .publish(let batch, let token, let isEnqueued, let continuation):
+        case .publish(let batch, let token, let handover, let pending, let continuation):
             publishers[token] = continuation
-            session.publish(batch, token: token, isEnqueued: isEnqueued, now)
+            self.pending[token] = pending
+            session.publish(batch, token: token, handover, now)
         case .cancelPublish(let token): session.cancelPublish(token, now)
         case .flush(let token, let continuation):
             flushers[token] = continuation
@@ -253,10 +257,16 @@ final class ClientCore {
     private func writeOutbox() {
         guard outbox.readableBytes > 0 else { return }
         guard let handler else { return outbox.clear() }
-        handler.write(outbox)
+        let isLarge = outbox.readableBytes > ClientConfiguration.progressBytes
+        if isLarge, let onSendProgress {
+            handler.write(outbox, piecesOf: ClientConfiguration.progressBytes, onSendProgress)
+        } else {
+            handler.write(outbox)
+        }
         isFlushNeeded = true
-        // The channel holds the storage until it is written; new storage is taken only while it does.
-        outbox.clear()
+        // The channel holds the storage until it is written; new storage is taken only while it does. A large one is
+        // not kept for small frames.
+        if isLarge { outbox = ByteBuffer() } else { outbox.clear() }
     }
 
     private func setTimer() {
@@ -300,8 +310,9 @@ final class ClientCore {
         case .changeState(let state): changeState(state)
         case .welcomed(let welcome): shared.welcomed(ServerInfo(welcome))
         case .published(let outcome):
-            publishers.removeValue(forKey: outcome.token)?.resume(returning: outcome.result)
-        case .admitted(let token): publishers.removeValue(forKey: token)?.resume(returning: .success([]))
+            pending.removeValue(forKey: outcome.token)?.complete(outcome.messages)
+            publishers.removeValue(forKey: outcome.token)?.resume(returning: outcome.messages)
+        case .admitted(let token): publishers.removeValue(forKey: token)?.resume(returning: PublishOutcome())
         case .flushed(let token, let error):
             flushers.removeValue(forKey: token)?.resume(returning: error.map { .failure($0) } ?? .success(()))
         case .subscribed, .skip, .event, .endSubscription, .endQuery, .reportEvery: performDelivery(action)

@@ -45,6 +45,22 @@ final class ConnectionHandler: ChannelDuplexHandler {
         context?.write(wrapOutboundOut(bytes), promise: nil)
     }
 
+    /// Writes piece by piece, and tells when the socket has taken each of them.
+    func write(
+        _ bytes: ByteBuffer, piecesOf bytesMax: Int,
+        _ tell: @escaping @Sendable (_ sentBytes: Int, _ totalBytes: Int) -> Void
+    ) {
+        guard let context else { return }
+        let total = bytes.readableBytes
+        var rest = bytes
+        while rest.readableBytes > 0, let piece = rest.readSlice(length: min(bytesMax, rest.readableBytes)) {
+            let sent = total - rest.readableBytes
+            let promise = context.eventLoop.makePromise(of: Void.self)
+            promise.futureResult.whenSuccess { tell(sent, total) }
+            context.write(wrapOutboundOut(piece), promise: promise)
+        }
+    }
+
     func flush() { context?.flush() }
 
     func close() { context?.close(promise: nil) }

@@ -3,14 +3,15 @@ internal import ApusWire
 internal import NIOConcurrencyHelpers
 internal import NIOCore
 
-typealias PublishContinuation = CheckedContinuation<Result<[Receipt], ApusError>, Never>
+typealias PublishContinuation = CheckedContinuation<PublishOutcome, Never>
 typealias SubscribeContinuation = CheckedContinuation<Result<Seq, ApusError>, Never>
 typealias DoneContinuation = CheckedContinuation<Result<Void, ApusError>, Never>
 
 /// What the façade asks of the event loop.
 enum Command: Sendable {
     case start(DoneContinuation)
-    case publish(PreparedBatch, token: UInt64, isEnqueued: Bool, PublishContinuation)
+    /// With `pending`, it is told of the answers, and the caller of room only.
+    case publish(PreparedBatch, token: UInt64, PublishWindow.Handover, pending: PendingPublish?, PublishContinuation)
     case cancelPublish(UInt64)
     case flush(UInt64, DoneContinuation)
     case cancelFlush(UInt64)

@@ -4,17 +4,17 @@ internal import NIOCore
 
 // Publishes, and waiting for their answers.
 extension ClientSession {
-    mutating func publish(_ batch: PreparedBatch, token: UInt64, isEnqueued: Bool, _ now: NIODeadline) {
-        if case .closed(let error) = phase { return refuse(token, isEnqueued, ClientSession.closedError(error)) }
-        guard closeDeadline == nil else { return refuse(token, isEnqueued, ClientSession.closedError(nil)) }
+    mutating func publish(
+        _ batch: PreparedBatch, token: UInt64, _ handover: PublishWindow.Handover, _ now: NIODeadline
+    ) {
+        if let error = refusal() {
+            actions.append(
+                .published(PublishWindow.Outcome(token: token, messages: PublishOutcome(callError: error))))
+            return
+        }
         let deadline = settings.publishTimeout.map { now + $0 }
-        window.append(batch, token: token, isEnqueued: isEnqueued, deadline: deadline)
+        window.append(batch, token: token, handover, deadline: deadline)
         settle(now)
-    }
-
-    mutating func refuse(_ token: UInt64, _ isEnqueued: Bool, _ error: ApusError) {
-        actions.append(
-            .published(PublishWindow.Outcome(token: token, result: .failure(error), isDetached: false)))
     }
 
     static func closedError(_ error: ApusError?) -> ApusError {
@@ -24,13 +24,19 @@ extension ClientSession {
 
     /// The caller of `publish` or `enqueue` was cancelled.
     mutating func cancelPublish(_ token: UInt64, _ now: NIODeadline) {
-        guard let written = window.withdraw(token) else { return }
-        let error = ApusError(
-            .cancelled, "the publish was cancelled",
-            hint: written > 0 ? "\(written) of its messages had been sent; whether they are recorded is unknown." : nil)
-        actions.append(
-            .published(PublishWindow.Outcome(token: token, result: .failure(error), isDetached: false)))
+        withdraw(token, ApusError(.cancelled, "the publish was cancelled"))
         settle(now)
+    }
+
+    /// Ends a call with an error that says how much of it had been sent.
+    mutating func withdraw(_ token: UInt64, _ error: ApusError) {
+        guard var outcome = window.withdraw(token, error) else { return }
+        let unknown = outcome.messages.failures.values.count { $0.isOutcomeUnknown }
+        outcome.messages.callError?.isOutcomeUnknown = unknown > 0
+        outcome.messages.callError?.hint =
+            unknown > 0
+            ? "\(unknown) of its messages had been sent; whether they are recorded is unknown." : "Nothing was sent."
+        actions.append(.published(outcome))
     }
 
     /// Writes publishes until `out` has so many bytes or nothing more may be written.

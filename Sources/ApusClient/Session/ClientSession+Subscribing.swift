@@ -195,6 +195,15 @@ extension ClientSession {
         settle(now)
     }
 
+    /// For whoever still reads the rows of a query when the client closes.
+    static func cutOff(_ query: Query) -> ApusError {
+        let filters = query.filters.map(\.text).joined(separator: ", ")
+        let name = "the query of \(query.select.rawValue)" + (filters.isEmpty ? "" : " (\(filters))")
+        return ApusError(
+            .closed, "the client was closed before \(name) had ended: rows are missing",
+            hint: "Read a query to its end before the client is closed, or give closing more time.")
+    }
+
     mutating func endQuery(_ number: UInt32, _ error: ApusError?) {
         guard queries.removeValue(forKey: number) != nil else { return }
         overloaded.remove(.query(number))

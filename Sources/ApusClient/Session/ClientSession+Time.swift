@@ -61,7 +61,7 @@ extension ClientSession {
 
     mutating func expirePublishes(_ now: NIODeadline) {
         let limit = milliseconds(settings.publishTimeout ?? .zero)
-        for (token, written, isAdmitted) in window.expire(now) {
+        for (token, isAdmitted) in window.takeExpired(now) {
             let message =
                 if !isConversing {
                     "there was no connection to the broker to publish over within \(limit) ms"
@@ -70,11 +70,7 @@ extension ClientSession {
                 } else {
                     "the broker is not reading: a publish waited for \(limit) ms"
                 }
-            let error = ApusError(
-                .timedOut, message,
-                hint: written > 0 ? "Whether it was recorded is unknown." : "It was not sent.")
-            actions.append(
-                .published(PublishWindow.Outcome(token: token, result: .failure(error), isDetached: false)))
+            withdraw(token, ApusError(.timedOut, message))
         }
     }
 }

@@ -179,7 +179,7 @@ struct ClientSession {
             resumeReading()
         }
         if !isConnectionToTry(after: error) { return end(error) }
-        if closeDeadline != nil, window.isEmpty { return end(nil) }
+        if closeDeadline != nil, !hasUnfinished { return end(nil) }
         let pause = backoff.next()
         phase = .backoff(until: now + .milliseconds(Int64(pause)))
         actions.append(.changeState(.reconnecting(attempt: backoff.attempt, after: error)))
@@ -332,15 +332,17 @@ struct ClientSession {
 
     // MARK: Closing
 
-    /// Waits for what is in flight until `deadline`, says goodbye, closes.
+    /// Waits for what is in flight until `deadline`, publishes and queries; says goodbye, closes.
     mutating func close(_ deadline: NIODeadline, _ now: NIODeadline) {
         if isClosed { return }
         closeDeadline = min(closeDeadline ?? deadline, deadline)
         // What still comes for subscriptions is of no interest; answers are.
         for number in subscriptions.keys.sorted() { endSubscription(number, nil) }
-        for number in queries.keys.sorted() { endQuery(number, ClientSession.closedError(nil)) }
         settle(now)
     }
+
+    /// Whether somebody still waits for something that only the broker can give.
+    var hasUnfinished: Bool { !window.isEmpty || (isConversing && !queries.isEmpty) }
 
     /// The client object is gone, or connecting was cancelled: nobody waits for anything.
     mutating func abandon() {
@@ -353,12 +355,13 @@ struct ClientSession {
         phase = .closed(error)
         keepAlive.stop()
         actions.append(.disconnect)
-        var outcome = error ?? ApusError(.closed, "the client was closed before the publish was acknowledged")
-        if window.hasUnanswered { outcome.hint = outcome.hint ?? "Whether it was recorded is unknown." }
-        let unacknowledged = window.failAll(outcome)
+        let unacknowledged = window.failAll(
+            error ?? ApusError(.closed, "the client was closed before the publish was acknowledged"))
         report()
         for number in subscriptions.keys.sorted() { endSubscription(number, error) }
-        for number in queries.keys.sorted() { endQuery(number, ClientSession.closedError(error)) }
+        for number in queries.keys.sorted() {
+            endQuery(number, error ?? queries[number].map { ClientSession.cutOff($0.query) })
+        }
         for flush in flushes {
             actions.append(.flushed(token: flush.token, enqueueError ?? ClientSession.closedError(error)))
         }
@@ -381,13 +384,13 @@ struct ClientSession {
         case .draining where window.inFlight == 0 && queries.isEmpty:
             actions.append(.write(.goodbye(reason: nil)))
             drop(ClientSession.goingAway(nil), now)
-        case .open where closeDeadline != nil && window.isEmpty:
+        case .open where closeDeadline != nil && !hasUnfinished:
             actions.append(.write(.goodbye(reason: nil)))
             let until = min(closeDeadline ?? now, now + ClientSession.farewell)
             phase = .leaving(until: until)
-        case .idle where closeDeadline != nil, .dialing where closeDeadline != nil && window.isEmpty,
-            .greeting where closeDeadline != nil && window.isEmpty,
-            .backoff where closeDeadline != nil && window.isEmpty:
+        case .idle where closeDeadline != nil, .dialing where closeDeadline != nil && !hasUnfinished,
+            .greeting where closeDeadline != nil && !hasUnfinished,
+            .backoff where closeDeadline != nil && !hasUnfinished:
             end(nil)
         default: break
         }

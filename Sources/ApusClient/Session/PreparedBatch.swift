@@ -15,33 +15,64 @@ struct PreparedBatch: Sendable {
 
     /// - Throws: what the broker would answer to a message that cannot be sent. Nothing has been sent then.
     init(_ messages: [OutgoingMessage], limits: [String: UInt64]) throws(ApusError) {
-        self.messages = messages
-        let payloadMax = Int(clamping: limits["max-message-bytes"] ?? UInt64(UInt32.max))
-        let headerMax = min(Int(UInt16.max), Int(clamping: limits["max-header-bytes"] ?? UInt64(UInt16.max)))
-        if messages.contains(where: { !$0.headers.isEmpty }) {
-            headers = messages.map { $0.headers.isEmpty ? [] : $0.headers.json.bytes }
-        }
-        var checkedTopic = ""
+        let (batch, refused) = PreparedBatch.sorted(messages, limits: limits)
+        if let first = refused.min(by: { $0.key < $1.key }) { throw first.value }
+        self = batch
+    }
+
+    private init() { messages = [] }
+
+    /// What can be sent, and of the others, by their places, what the broker would answer to them.
+    static func sorted(
+        _ messages: [OutgoingMessage], limits: [String: UInt64]
+    ) -> (batch: PreparedBatch, refused: [Int: ApusError]) {
+        var batch = PreparedBatch()
+        batch.messages.reserveCapacity(messages.count)
+        let checker = Checker(limits: limits)
+        let hasHeaders = messages.contains { !$0.headers.isEmpty }
+        var refused: [Int: ApusError] = [:]
+        var checkedTopic: String?
         for (index, message) in messages.enumerated() {
-            if message.topic != checkedTopic {
-                try PreparedBatch.check(topic: message.topic)
-                checkedTopic = message.topic
+            let headers = message.headers.isEmpty ? [] : message.headers.json.bytes
+            do throws(ApusError) {
+                if message.topic != checkedTopic {
+                    try check(topic: message.topic)
+                    checkedTopic = message.topic
+                }
+                try checker.check(message, headers: headers.count)
+                batch.messages.append(message)
+                if hasHeaders { batch.headers.append(headers) }
+                batch.bytes += cost(message, headers: headers.count)
+            } catch {
+                refused[index] = error
             }
-            guard message.payload.readableBytes <= payloadMax else {
+        }
+        return (batch, refused)
+    }
+
+    private struct Checker {
+        let payloadMax: Int
+        let headerMax: Int
+
+        init(limits: [String: UInt64]) {
+            payloadMax = Int(clamping: limits["max-message-bytes"] ?? UInt64(UInt32.max))
+            headerMax = min(Int(UInt16.max), Int(clamping: limits["max-header-bytes"] ?? UInt64(UInt16.max)))
+        }
+
+        func check(_ message: OutgoingMessage, headers: Int) throws(ApusError) {
+            let payloadBytes = message.payload.readableBytes
+            guard payloadBytes <= payloadMax else {
                 throw ApusError(
                     .messageTooLarge,
-                    "a payload of \(message.payload.readableBytes) bytes, the broker's limit max-message-bytes is \(payloadMax)"
-                )
+                    "a payload of \(payloadBytes) bytes, the broker's limit max-message-bytes is \(payloadMax)")
             }
-            let headersBytes = headers.isEmpty ? 0 : headers[index].count
-            let headerBytes = PreparedBatch.headerBytes(message, headers: headersBytes)
+            let headerBytes = PreparedBatch.headerBytes(message, headers: headers)
             guard headerBytes <= headerMax else {
                 throw ApusError(
                     .headerTooLarge,
                     "a header of \(headerBytes) bytes (topic, encoding, key and headers), the limit max-header-bytes is \(headerMax)"
                 )
             }
-            bytes += PreparedBatch.cost(message, headers: headersBytes)
         }
     }
 

@@ -14,9 +14,23 @@ struct PublishWindow {
     /// What has become of a call.
     struct Outcome {
         var token: UInt64
-        var result: Result<[Receipt], ApusError>
-        /// The caller has gone on already: `enqueue`.
-        var isDetached: Bool
+        var messages: PublishOutcome
+        /// Nobody asks for it by itself: an `enqueue`, whose caller has gone on already.
+        var isDetached = false
+
+        var result: Result<[Receipt], ApusError> {
+            messages.error.map { .failure($0) } ?? .success(messages.receipts)
+        }
+    }
+
+    /// What the caller of a batch waits for.
+    enum Handover: Sendable {
+        /// The answers to all of it.
+        case awaited
+        /// Room; then the answers are collected for whoever asks later.
+        case followed
+        /// Room; of the answers only the first failure is kept.
+        case enqueued
     }
 
     private enum Status: UInt8 {
@@ -38,12 +52,10 @@ struct PublishWindow {
         var headers: [[UInt8]]
         var bytes: Int
         var deadline: NIODeadline?
-        /// `enqueue`: the caller does not wait for receipts.
-        var isEnqueued: Bool
-        var receipts: [Receipt] = []
+        var handover: Handover
+        var outcome = PublishOutcome()
         var firstID: UInt64 = 0
         var remaining: Int
-        var error: ApusError?
         var isDone = false
 
         func cost(_ index: Int) -> Int {
@@ -70,7 +82,7 @@ struct PublishWindow {
 
     let bytesMax: Int
     private(set) var outcomes: [Outcome] = []
-    /// Enqueued batches that have got room: their callers go on.
+    /// Batches that have got room and whose callers go on.
     private(set) var admitted: [UInt64] = []
 
     init(bytesMax: Int) { self.bytesMax = bytesMax }
@@ -107,10 +119,10 @@ struct PublishWindow {
 
     // MARK: Handing over
 
-    mutating func append(_ prepared: PreparedBatch, token: UInt64, isEnqueued: Bool, deadline: NIODeadline?) {
+    mutating func append(_ prepared: PreparedBatch, token: UInt64, _ handover: Handover, deadline: NIODeadline?) {
         let batch = Batch(
             token: token, messages: prepared.messages, headers: prepared.headers, bytes: prepared.bytes,
-            deadline: deadline, isEnqueued: isEnqueued, remaining: prepared.messages.count)
+            deadline: deadline, handover: handover, remaining: prepared.messages.count)
         byToken[token] = batchBase + batches.count
         batches.append(batch)
         if let deadline { deadlines.append((deadline, token)) }
@@ -136,10 +148,10 @@ struct PublishWindow {
         batches[position].firstID = nextID
         let count = batches[position].messages.count
         let absolute = batchBase + position
-        if batches[position].isEnqueued {
-            admitted.append(batches[position].token)
-        } else {
-            batches[position].receipts = Array(repeating: Receipt(seq: 0, level: .none), count: count)
+        let handover = batches[position].handover
+        if handover != .awaited { admitted.append(batches[position].token) }
+        if handover != .enqueued {
+            batches[position].outcome.receipts = Array(repeating: Receipt(seq: 0, level: .none), count: count)
         }
         for index in 0..<count { slots.append(Slot(batch: absolute, index: Int32(index), status: .queued)) }
         if count == 0 { finish(position) }
@@ -235,9 +247,11 @@ struct PublishWindow {
         bytes -= batches[batch].cost(index)
         switch result {
         case .success(let receipt):
-            if !batches[batch].receipts.isEmpty { batches[batch].receipts[index] = receipt }
+            if !batches[batch].outcome.receipts.isEmpty { batches[batch].outcome.receipts[index] = receipt }
         case .failure(let error):
-            if batches[batch].error == nil { batches[batch].error = error }
+            if batches[batch].handover != .enqueued || batches[batch].outcome.failures.isEmpty {
+                batches[batch].outcome.failures[index] = error
+            }
         }
         batches[batch].remaining -= 1
         if batches[batch].remaining == 0 { finish(batch) }
@@ -249,12 +263,11 @@ struct PublishWindow {
         let batch = batches[position]
         if byToken[batch.token] == batchBase + position {
             byToken[batch.token] = nil
-            let result: Result<[Receipt], ApusError> = batch.error.map { .failure($0) } ?? .success(batch.receipts)
             // The caller of `enqueue` waits for room only.
-            let isDetached = batch.isEnqueued && batchBase + position < admittedEnd
-            outcomes.append(Outcome(token: batch.token, result: result, isDetached: isDetached))
+            let isDetached = batch.handover == .enqueued && batchBase + position < admittedEnd
+            outcomes.append(Outcome(token: batch.token, messages: batch.outcome, isDetached: isDetached))
         }
-        batches[position].receipts = []
+        batches[position].outcome = PublishOutcome()
     }
 
     /// Lets go of what is answered at the front, and admits what has room now.
@@ -281,42 +294,46 @@ struct PublishWindow {
     /// The caller does not wait any longer. What was not written is taken back; what was written stays until it is
     /// answered, and nobody is told.
     ///
-    /// - Returns: how many of its messages were written before, nil where the call has ended already: an `enqueue`
+    /// - Returns: what has become of the call until now; nil where it has ended already: one that waits for room only
     ///   ends with being admitted, and a cancellation that crosses it takes nothing back.
-    mutating func withdraw(_ token: UInt64) -> Int? {
+    mutating func withdraw(_ token: UInt64, _ error: ApusError) -> Outcome? {
         guard let absolute = byToken[token] else { return nil }
         let position = absolute - batchBase
-        if batches[position].isEnqueued, absolute < admittedEnd { return nil }
+        let isAdmitted = absolute < admittedEnd
+        if batches[position].handover != .awaited, isAdmitted { return nil }
         byToken[token] = nil
-        guard absolute < admittedEnd else {
+        var messages = batches[position].outcome
+        messages.callError = error
+        if isAdmitted {
+            withdrawAdmitted(position, &messages, error)
+        } else {
+            messages.callError = error.forMessage(wasSent: false)
             batches[position].isDone = true
             batches[position].messages = []
             admit()
-            return 0
         }
-        let first = Int(max(batches[position].firstID, base) - base)
-        let end = Int(batches[position].firstID + UInt64(batches[position].messages.count) - base)
-        var written = 0
-        for slot in first..<end {
-            switch slots[slot].status {
-            case .queued: answer(slot, .success(Receipt(seq: 0, level: .none)))
-            case .written: written += 1
-            case .answered: break
-            }
-        }
-        trim()
-        return written
+        return Outcome(token: token, messages: messages)
     }
 
-    /// Calls whose time is up, with how many of their messages were written, and whether they had room.
-    mutating func expire(_ now: NIODeadline) -> [(token: UInt64, written: Int, isAdmitted: Bool)] {
-        var expired: [(UInt64, Int, Bool)] = []
+    private mutating func withdrawAdmitted(_ position: Int, _ messages: inout PublishOutcome, _ error: ApusError) {
+        let firstID = batches[position].firstID
+        let end = firstID + UInt64(batches[position].messages.count)
+        for id in stride(from: max(firstID, base), to: end, by: 1) {
+            let slot = Int(id - base)
+            guard slots[slot].status != .answered else { continue }
+            // A named publisher's message may wait to be sent for the second time.
+            messages.failures[Int(id - firstID)] = error.forMessage(wasSent: id <= writtenThrough)
+            if slots[slot].status == .queued { answer(slot, .success(Receipt(seq: 0, level: .none))) }
+        }
+        trim()
+    }
+
+    /// Calls whose time is up, and whether they had room.
+    mutating func takeExpired(_ now: NIODeadline) -> [(token: UInt64, isAdmitted: Bool)] {
+        var expired: [(UInt64, Bool)] = []
         while let first = deadlines.first, first.deadline <= now {
             deadlines.removeFirst()
-            guard let absolute = byToken[first.token] else { continue }
-            let isAdmitted = absolute < admittedEnd
-            guard let written = withdraw(first.token) else { continue }
-            expired.append((first.token, written, isAdmitted))
+            if let absolute = byToken[first.token] { expired.append((first.token, absolute < admittedEnd)) }
         }
         return expired
     }
@@ -362,7 +379,7 @@ struct PublishWindow {
         while isWaitingForRoom {
             let position = admittedEnd - batchBase
             if !batches[position].isDone {
-                batches[position].error = error
+                batches[position].outcome.callError = error.forMessage(wasSent: false)
                 finish(position)
             }
             admittedEnd += 1
@@ -372,7 +389,9 @@ struct PublishWindow {
     }
 
     private mutating func fail(_ error: ApusError, where isMeant: (Status) -> Bool) {
-        for position in slots.indices where isMeant(slots[position].status) { answer(position, .failure(error)) }
+        for position in slots.indices where isMeant(slots[position].status) {
+            answer(position, .failure(error.forMessage(wasSent: base + UInt64(position) <= writtenThrough)))
+        }
         trim()
     }
 }

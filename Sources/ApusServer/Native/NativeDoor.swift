@@ -15,6 +15,8 @@ package final class NativeDoor {
     let queries: any LogQueries
     let queryWorkers: WorkerPool
     let gauges: Gauges
+    let logins: Authenticator
+    let clock: @Sendable () -> Microseconds
     let makeStatus: (LogStatus) -> JSON
 
     /// Bytes of incomplete frames on this loop. Each loop has its share of the budget, so no loop asks another.
@@ -24,7 +26,8 @@ package final class NativeDoor {
 
     package init(
         hub: Hub, loop: any EventLoop, intake: Intake, limits: Limits, loops: Int, log: String, defaultTopic: Topic?,
-        queries: any LogQueries, queryWorkers: WorkerPool, gauges: Gauges, makeStatus: @escaping (LogStatus) -> JSON
+        queries: any LogQueries, queryWorkers: WorkerPool, gauges: Gauges, logins: Authenticator,
+        clock: @escaping @Sendable () -> Microseconds, makeStatus: @escaping (LogStatus) -> JSON
     ) {
         self.hub = hub
         self.loop = loop
@@ -35,6 +38,8 @@ package final class NativeDoor {
         self.queries = queries
         self.queryWorkers = queryWorkers
         self.gauges = gauges
+        self.logins = logins
+        self.clock = clock
         self.makeStatus = makeStatus
         interner = Interner(entriesMax: limits.nameCacheEntries)
         heldBytesMax = limits.receiveBytesMax / loops

@@ -8,8 +8,12 @@ internal import NIOCore
 
 extension NativeHandler: SubscriptionOutlet {
     func start(_ subscribe: Subscribe) {
+        guard let filters = guest.filters(for: subscribe) else {
+            session.ended(subscription: subscribe.subscription)
+            return reply(.error(ErrorReply(Guest.mayNotRead, subscription: subscribe.subscription)))
+        }
         let subscription = shared.hub.subscribe(
-            number: subscribe.subscription, form: way == .compact ? 1 : 0, filters: FilterSet(subscribe.filters),
+            number: subscribe.subscription, form: way == .compact ? 1 : 0, filters: filters,
             from: subscribe.from, credit: subscribe.credit, outlet: self)
         subscriptions[subscribe.subscription] = subscription
         shared.hub.start(subscription)
@@ -47,6 +51,7 @@ extension NativeHandler: SubscriptionOutlet {
 
     package func failed(_ subscription: Subscription, _ error: ApusError) {
         subscriptions[subscription.number] = nil
+        guest.subscriptions[subscription.number] = nil
         session.ended(subscription: subscription.number)
         reply(.error(ErrorReply(error, subscription: subscription.number)))
     }
@@ -54,12 +59,11 @@ extension NativeHandler: SubscriptionOutlet {
 
 extension NativeHandler: QueryOutlet {
     func start(_ query: Query) {
-        let selection: QueryCursor.Selection =
-            switch query.select {
-            case .history: .history(HistorySelection(query))
-            case .topics: .topics(FilterSet(query.filters))
-            case .status: .status
-            }
+        guard let selection = guest.selection(for: query) else {
+            session.ended(query: query.query)
+            let error = query.select == .status ? Guest.mayNotAdministrate : Guest.mayNotRead
+            return reply(.error(ErrorReply(error, query: query.query)))
+        }
         let cursor = QueryCursor(
             number: query.query, selection: selection, limit: query.limit, credit: query.credit, log: shared.queries,
             workers: shared.queryWorkers, loop: shared.loop, limits: shared.limits, outlet: self)
@@ -111,22 +115,7 @@ extension NativeHandler: QueryOutlet {
 
     private func close(_ query: QueryCursor) {
         queries[query.number] = nil
+        guest.queries[query.number] = nil
         session.ended(query: query.number)
-    }
-}
-
-extension HistorySelection {
-    fileprivate init(_ query: Query) {
-        self.init()
-        filters = query.filters.isEmpty ? .all : FilterSet(query.filters)
-        fromSeq = query.fromSeq
-        toSeq = query.toSeq
-        since = query.since
-        until = query.until
-        last = query.last
-        contentType = query.contentType
-        headers = query.headers.pairs
-        grep = query.grep
-        publisher = query.publisher
     }
 }

@@ -28,6 +28,8 @@ package final class NativeHandler: ChannelInboundHandler {
         static let names = Pause(rawValue: 16)
         /// It gave up subscriptions and queries for which the log is still being read.
         static let abandoned = Pause(rawValue: 32)
+        /// Who it is is being found out.
+        static let login = Pause(rawValue: 128)
     }
 
     let shared: NativeDoor
@@ -65,18 +67,26 @@ package final class NativeHandler: ChannelInboundHandler {
 
     var subscriptions: [UInt32: Subscription] = [:]
     var queries: [UInt32: QueryCursor] = [:]
+    /// Who it is, and what it asked for as far as that depends on who it is.
+    var guest: Guest
+    /// The subject of its client certificate, where one was verified.
+    package var certificateName: String?
     /// The way of the first frame: the broker answers in it.
     var way: Way?
     var logger: Logger
 
-    package init(door: NativeDoor, now: NIODeadline, logger: Logger) {
+    /// - Parameter allowsAnonymous: whether a peer without credentials may be here; means nothing without users.
+    package init(door: NativeDoor, now: NIODeadline, allowsAnonymous: Bool = false, logger: Logger) {
         shared = door
         let limits = door.limits
+        guest = Guest(access: door.logins.access, allowsAnonymous: allowsAnonymous)
         inbound = Inbound(
             reader: FrameReader(
                 bounds: .init(headerBytesMax: limits.headerBytesMax, contentBytesMax: limits.messageBytesMax)),
             builder: SubmissionBuilder(interner: door.interner, limits: limits, defaultTopic: door.defaultTopic),
-            session: NativeSession(limits: limits, log: door.log, clientID: door.makeClientID(), now: now))
+            session: NativeSession(
+                limits: limits, log: door.log, clientID: door.makeClientID(), admittance: guest.admittance, now: now))
+        inbound.builder.rights = guest.identity.rights.publish
         names = NameRate(perSecond: limits.newNamesPerSecond, now: now)
         self.logger = logger
     }
@@ -247,7 +257,7 @@ package final class NativeHandler: ChannelInboundHandler {
         context.read()
     }
 
-    private func resume(_ pause: Pause) {
+    func resume(_ pause: Pause) {
         guard pauses.remove(pause) != nil, pauses.isEmpty, context != nil, !isInsideRead else { return }
         process()
         endTurn()
@@ -262,7 +272,7 @@ package final class NativeHandler: ChannelInboundHandler {
 
     // MARK: Actions
 
-    private func perform(_ action: NativeSession.Action) {
+    func perform(_ action: NativeSession.Action) {
         switch action {
         case .nothing: break
         // A publish that could not be read is answered in its place, like one that was refused.
@@ -272,8 +282,11 @@ package final class NativeHandler: ChannelInboundHandler {
             pauses.insert(.opening)
             _ = shared.intake.add(
                 .openPublisher(OpenPublisher(connection: id, user: user, name: name)), bytes: 0, rows: 1, hub: id.hub)
+        case .authenticate(let hello): authenticate(hello)
+        case .checkLogin: renewLogin()
         case .subscribe(let subscribe): start(subscribe)
         case .unsubscribe(let number):
+            guest.subscriptions[number] = nil
             if let subscription = subscriptions.removeValue(forKey: number) {
                 shared.hub.unsubscribe(subscription)
                 if subscription.isReading { subscription.onIdle = abandon() }
@@ -281,6 +294,7 @@ package final class NativeHandler: ChannelInboundHandler {
         case .credit(let credit): add(credit)
         case .query(let query): start(query)
         case .cancelQuery(let number):
+            guest.queries[number] = nil
             if let query = queries.removeValue(forKey: number) {
                 query.cancel()
                 if query.isReading { query.onIdle = abandon() }

@@ -11,6 +11,10 @@ package struct NativeSession {
     package enum Action: Sendable {
         case nothing
         case reply(Frame)
+        /// Somebody wants to be known: nothing more is read until it is answered.
+        case authenticate(Hello)
+        /// Ask again whether whoever logged in may stay.
+        case checkLogin
         /// Publishing under a name was asked for: nothing more is read until it is answered.
         case openPublisher(name: String, user: String)
         case subscribe(Subscribe)
@@ -29,9 +33,19 @@ package struct NativeSession {
         case finish(Frame)
     }
 
+    /// Who may be here without a login.
+    package enum Admittance: Sendable {
+        /// There are no users: nobody is asked.
+        case everybody
+        /// Who gives no credentials is nobody in particular.
+        case anonymous
+        case usersOnly
+    }
+
     private enum Phase {
         /// The first frame may be a hello.
         case fresh
+        case authenticating(Hello)
         case opening(Hello)
         case open
         case finishing
@@ -39,7 +53,8 @@ package struct NativeSession {
 
     private let limits: Limits
     private let log: String
-    private let madeUpClientID: String
+    private let admittance: Admittance
+    package let madeUpClientID: String
     private var phase = Phase.fresh
     /// The right to publish under the name that `hello` gave.
     package private(set) var publisher: PublisherHandle?
@@ -55,13 +70,17 @@ package struct NativeSession {
     private var isReading = true
     private var lastPing: NIODeadline
     private var lastPeerCheck: NIODeadline
+    private var loginCheck: NIODeadline?
 
     /// - Parameters:
     ///   - log: the log's random id, for `welcome`.
     ///   - clientID: what a client that names none is called.
-    package init(limits: Limits, log: String, clientID: String, now: NIODeadline) {
+    package init(
+        limits: Limits, log: String, clientID: String, admittance: Admittance = .everybody, now: NIODeadline
+    ) {
         self.limits = limits
         self.log = log
+        self.admittance = admittance
         madeUpClientID = clientID
         lastReceived = now
         lastPing = now
@@ -84,7 +103,10 @@ package struct NativeSession {
 
     /// On the hot path. Whether the message itself is acceptable is the builder's to say.
     package mutating func receivedPublish(id: UInt64, hasID: Bool) -> Verdict {
-        if case .fresh = phase { phase = .open }
+        if case .fresh = phase {
+            if admittance == .usersOnly { return .finish(finishing(NativeSession.loginRequired)) }
+            phase = .open
+        }
         guard hasID else {
             guard publisher == nil else {
                 return .finish(
@@ -111,7 +133,12 @@ package struct NativeSession {
     /// Every frame but publishes.
     package mutating func received(_ frame: Frame) -> Action {
         if case .hello(let hello) = frame { return received(hello) }
-        if case .fresh = phase { phase = .open }
+        if case .fresh = phase {
+            if admittance == .usersOnly, !NativeSession.isEnd(frame) {
+                return .finish(finishing(NativeSession.loginRequired))
+            }
+            phase = .open
+        }
         switch frame {
         case .subscribe(let subscribe): return received(subscribe)
         case .unsubscribe(let number):
@@ -162,13 +189,58 @@ package struct NativeSession {
         if let seconds = hello.keepAlive, seconds > 0 {
             keepAlive = .seconds(Int64(min(seconds, UInt64(limits.keepAliveSeconds))))
         }
+        if admittance == .everybody { return admitted(hello, user: hello.user ?? "") }
+        phase = .authenticating(hello)
+        return .authenticate(hello)
+    }
+
+    private mutating func admitted(_ hello: Hello, user: String) -> Action {
         guard let name = hello.publisher else {
             phase = .open
             return .reply(welcome(hello, lastID: nil))
         }
         phase = .opening(hello)
-        return .openPublisher(name: name, user: hello.user ?? "")
+        return .openPublisher(name: name, user: user)
     }
+
+    // MARK: Logging in
+
+    package static let loginRequired = ApusError.fatal(
+        .notAllowed, "this broker wants to know who you are",
+        hint: "Begin with a hello that has user and password, or a token.")
+
+    /// What may come before a login: the end, and what makes one.
+    private static func isEnd(_ frame: Frame) -> Bool {
+        switch frame {
+        case .goodbye: true
+        case .invalid(let reply): reply.error.isFatal
+        default: false
+        }
+    }
+
+    package var isAuthenticating: Bool {
+        if case .authenticating = phase { return true }
+        return false
+    }
+
+    /// Names of publishers are this user's own, whatever hello says.
+    ///
+    /// - Parameter check: when to ask again whether it may stay; nil for never.
+    package mutating func authenticated(as user: String, check: NIODeadline?) -> Action {
+        guard case .authenticating(var hello) = phase else { return .nothing }
+        // Not needed any more.
+        (hello.password, hello.token) = (nil, nil)
+        loginCheck = check
+        return admitted(hello, user: user)
+    }
+
+    package mutating func authenticationFailed(_ error: ApusError) -> Action {
+        guard case .authenticating = phase else { return .nothing }
+        return .finish(finishing(error))
+    }
+
+    /// It was asked, and may stay.
+    package mutating func loginHolds(check: NIODeadline?) { loginCheck = check }
 
     /// The longest client id, publisher or user name, in bytes.
     package static let nameBytesMax = 255
@@ -304,6 +376,7 @@ package struct NativeSession {
     package var deadline: NIODeadline {
         var deadline = peerCheckDeadline
         if isFinishing { return deadline }
+        if let loginCheck { deadline = min(deadline, loginCheck) }
         if isInputClosed { return min(deadline, pingDeadline) }
         guard isReading else { return deadline }
         if let keepAlive { deadline = min(deadline, lastReceived + .nanoseconds(keepAlive.nanoseconds * 3 / 2)) }
@@ -321,6 +394,10 @@ package struct NativeSession {
         if peerCheckDeadline <= now {
             lastPeerCheck = now
             return .checkPeer
+        }
+        if let loginCheck, loginCheck <= now {
+            self.loginCheck = nil
+            return .checkLogin
         }
         if isInputClosed {
             lastPing = now

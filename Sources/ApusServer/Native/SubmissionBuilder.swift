@@ -23,6 +23,12 @@ struct SubmissionBuilder {
     private let interner: Interner
     private let headersMax: Int
     private let defaultTopic: Topic?
+    /// What may be published to. A change holds from the next publish on.
+    var rights = TopicRights.everything {
+        didSet { allowedLast = nil }
+    }
+    /// So that who publishes to one topic is asked about it once, not once a turn.
+    private var allowedLast: Topic?
     private var submission: Submission?
     private var topicIndices: [Topic: UInt32] = [:]
     private var encodingIndices: [Encoding: UInt32] = [:]
@@ -86,6 +92,7 @@ struct SubmissionBuilder {
     private mutating func topic(of publish: Publish) throws(ApusError) -> Topic {
         guard !publish.text.topic.isEmpty else {
             guard let defaultTopic else { throw ApusError(.missingField, "the publish names no topic") }
+            try checkRights(defaultTopic)
             return defaultTopic
         }
         let last = lastTopic?.topic
@@ -99,7 +106,19 @@ struct SubmissionBuilder {
                 .notAllowed, "clients cannot publish to \"\(topic.name.prefix(80))\"",
                 hint: "Topics that begin with '$' are the broker's own.")
         }
+        try checkRights(topic)
         return topic
+    }
+
+    /// Once for each distinct topic of a turn; nothing on a broker without users.
+    private mutating func checkRights(_ topic: Topic) throws(ApusError) {
+        if rights.isEverything || allowedLast == topic || topicIndices[topic] != nil { return }
+        guard rights.allows(topic) else {
+            throw ApusError(
+                .notAllowed, "this user may not publish to \"\(topic.name.prefix(80))\"",
+                hint: "An administrator grants it: apus user grant USER publish FILTER.")
+        }
+        allowedLast = topic
     }
 
     private mutating func index(of topic: Topic) -> UInt32 {

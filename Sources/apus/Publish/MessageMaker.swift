@@ -6,8 +6,10 @@ internal import NIOCore
 struct Declaration: Sendable {
     /// For payloads that are bytes.
     let encoding: Encoding
-    /// For text of the command line: what is not declared is filled in.
+    /// For what is given as text: what is not declared is filled in.
     let textEncoding: Encoding
+    /// Whether records are looked at: not where they are declared to be something else than text as it is.
+    private let mayBeText: Bool
     let headers: Headers
     let key: String?
     private let compression: String?
@@ -16,12 +18,30 @@ struct Declaration: Sendable {
         self.encoding = encoding
         self.headers = headers
         self.key = key
-        textEncoding = try Encoding(
-            contentType: encoding.contentType ?? "text/plain",
-            charset: encoding.charset ?? (encoding.textCharset == nil ? "utf-8" : nil),
-            contentEncoding: encoding.contentEncoding, byteOrder: encoding.byteOrder, format: encoding.format)
-        let compression = encoding.compression
-        self.compression = compresses ? compression.flatMap { Compression.isKnown($0) ? $0 : nil } : nil
+        let isBinary = PayloadReader.Declared(encoding.mediaType) == .binary
+        textEncoding =
+            isBinary
+            ? encoding
+            : try Encoding(
+                contentType: encoding.contentType ?? "text/plain",
+                charset: encoding.charset ?? (encoding.textCharset == nil ? "utf-8" : nil),
+                contentEncoding: encoding.contentEncoding, byteOrder: encoding.byteOrder, format: encoding.format)
+        let declared = encoding.compression
+        compression = compresses ? declared.flatMap { Compression.isKnown($0) ? $0 : nil } : nil
+        // What somebody else has compressed is not text before it is inflated.
+        mayBeText = !isBinary && (declared == nil || compression != nil)
+    }
+
+    /// Whether a record is text: it is by its bytes, or by what is declared, and then it has to be.
+    func isText(_ record: ByteBuffer) -> Bool {
+        guard mayBeText else { return false }
+        return encoding.textCharset != nil || Declaration.isUTF8(record)
+    }
+
+    private static func isUTF8(_ bytes: ByteBuffer) -> Bool {
+        bytes.withUnsafeReadableBytes { bytes in
+            bytes.allSatisfy { $0 < 0x80 } || String(validating: bytes, as: UTF8.self) != nil
+        }
     }
 
     /// - Parameter text: UTF-8.
@@ -49,15 +69,16 @@ struct MessageMaker: Sendable {
 
     func message(_ payload: RawPayload) throws(ApusError) -> OutgoingMessage {
         switch payload {
-        case .text(let text):
-            let encoding = declaration.textEncoding
-            return message(try declaration.text(text, encoding), encoding)
-        case .record(let record):
-            let encoding = declaration.encoding
-            return message(try declaration.text(record, encoding), encoding)
-        case .bytes(let bytes):
+        case .text(let text): return try self.text(text)
+        case .record(let record) where declaration.isText(record): return try text(record)
+        case .record(let bytes), .bytes(let bytes):
             return message(try declaration.bytes(bytes), declaration.encoding)
         }
+    }
+
+    private func text(_ text: ByteBuffer) throws(ApusError) -> OutgoingMessage {
+        let encoding = declaration.textEncoding
+        return message(try declaration.text(text, encoding), encoding)
     }
 
     private func message(_ payload: ByteBuffer, _ encoding: Encoding) -> OutgoingMessage {

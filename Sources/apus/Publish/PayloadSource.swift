@@ -6,7 +6,7 @@ internal import NIOCore
 enum RawPayload: Equatable {
     /// Of the command line, UTF-8.
     case text(ByteBuffer)
-    /// A line of standard input: text where a charset is declared, else bytes.
+    /// A line of standard input: text if it is UTF-8, or if somebody has said which text it is.
     case record(ByteBuffer)
     case bytes(ByteBuffer)
 

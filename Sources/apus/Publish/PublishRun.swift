@@ -5,17 +5,25 @@ internal import NIOCore
 /// Publishes everything that a source has, in order, and tells what became of it.
 ///
 /// Where receipts are wanted, or a pace, it waits for each batch. Else batches follow one another without waiting, and
-/// it waits when `unansweredBytesMax` have gathered, and whenever nothing more is at hand: a refusal is told soon.
+/// it waits when so much is unanswered, and whenever nothing more is at hand: a refusal is told soon, and ends the run.
 struct PublishRun {
+    private struct Batch {
+        let pending: PendingPublish
+        /// Of the input.
+        let bytes: Int
+        let bytesOnWire: Int
+    }
+
     private static let unansweredBytesMax = 8 << 20
+    private static let unansweredCountMax = 64 << 10
 
     private let client: ApusClient
     private let maker: MessageMaker
     private let receipts: ReceiptPrinter
     private var pacer: Pacer?
-    private var progress: ProgressBar
-    private var acknowledged = 0
-    private var failed = 0
+    private let progress: ProgressBar
+    private var tally = PublishTally()
+    private var unanswered: [Batch] = []
     private var unansweredCount = 0
     private var unansweredBytes = 0
 
@@ -31,19 +39,18 @@ struct PublishRun {
 
     mutating func publishAll(_ source: PayloadSource) async throws -> ExitStatus {
         var cursor = PayloadCursor(source)
+        var inputError: ApusError?
         do {
-            while !Interrupts.isRequested {
+            while !Interrupts.isRequested, tally.failed == 0 {
                 let payloads = try cursor.next(countMax: try await room())
                 if payloads.isEmpty { break }
-                try await publish(payloads, isLast: !cursor.hasMoreAtHand)
+                await publish(payloads, isLast: !cursor.hasMoreAtHand)
             }
-            try await settle()
-            return await finish(nil)
         } catch let error as ApusError {
-            return await finish(error)
-        } catch is CancellationError {
-            return await finish(nil)
-        }
+            inputError = error
+        } catch is CancellationError {}
+        await settle(all: true)
+        return await finish(inputError)
     }
 
     /// How many messages may go now; waits until it is at least one.
@@ -57,7 +64,7 @@ struct PublishRun {
         }
     }
 
-    private mutating func publish(_ payloads: [RawPayload], isLast: Bool) async throws(ApusError) {
+    private mutating func publish(_ payloads: [RawPayload], isLast: Bool) async {
         var messages: [OutgoingMessage] = []
         messages.reserveCapacity(payloads.count)
         var refused: ApusError?
@@ -69,95 +76,57 @@ struct PublishRun {
                 break
             }
         }
-        let bytes = payloads.prefix(messages.count).reduce(0) { $0 + $1.count }
+        let waits = isLast || refused != nil || receipts.isWanted || pacer != nil
         if !messages.isEmpty {
-            if receipts.isWanted || pacer != nil {
-                try await publish(messages, bytes: bytes)
-            } else {
-                try await enqueue(messages, bytes: bytes)
-                if isLast || refused != nil || unansweredBytes >= Self.unansweredBytesMax { try await settle() }
-            }
+            await submit(messages, bytes: payloads.prefix(messages.count).reduce(0) { $0 + $1.count })
         }
-        if let refused {
-            failed += 1
-            throw refused
-        }
+        await settle(all: waits)
+        if let refused { take([.failure(refused)]) }
     }
 
-    private mutating func publish(_ messages: [OutgoingMessage], bytes: Int) async throws(ApusError) {
-        do {
-            let answers = try await uninterrupted { client async throws(ApusError) in try await client.publish(messages)
-            }
-            acknowledged += messages.count
-            pacer?.sent(messages.count)
-            receipts.print(answers)
-            progress.advance(by: bytes)
-        } catch {
-            failed += messages.count
-            throw error
-        }
-    }
-
-    private mutating func enqueue(_ messages: [OutgoingMessage], bytes: Int) async throws(ApusError) {
+    private mutating func submit(_ messages: [OutgoingMessage], bytes: Int) async {
+        let bytesOnWire = messages.reduce(0) { $0 + $1.payload.readableBytes }
+        progress.handOver(bytes, onWire: bytesOnWire)
         unansweredCount += messages.count
         unansweredBytes += bytes
-        do {
-            try await uninterrupted { client async throws(ApusError) in try await client.enqueue(messages) }
-        } catch {
-            failed += unansweredCount
-            throw error
-        }
-    }
-
-    /// Waits for the answers to everything that was enqueued.
-    private mutating func settle() async throws(ApusError) {
-        guard unansweredCount > 0 else { return }
-        let (count, bytes) = (unansweredCount, unansweredBytes)
-        unansweredCount = 0
-        unansweredBytes = 0
-        do {
-            try await uninterrupted { client async throws(ApusError) in try await client.flush() }
-            acknowledged += count
-            progress.advance(by: bytes)
-        } catch {
-            failed += count
-            throw error
-        }
-    }
-
-    /// An interrupt does not cut off what is on its way: it ends the run behind it.
-    private func uninterrupted<T: Sendable>(
-        _ work: @escaping @Sendable (ApusClient) async throws(ApusError) -> T
-    ) async throws(ApusError) -> T {
         let client = client
-        let task = Task { () async -> Result<T, ApusError> in
-            do throws(ApusError) {
-                return .success(try await work(client))
-            } catch {
-                return .failure(error)
-            }
-        }
-        return try await task.value.get()
+        // An interrupt does not cut off what is on its way: it ends the run behind it.
+        let pending = await Task { await client.submit(messages) }.value
+        unanswered.append(Batch(pending: pending, bytes: bytes, bytesOnWire: bytesOnWire))
+        pacer?.sent(messages.count)
     }
 
-    private mutating func finish(_ error: ApusError?) async -> ExitStatus {
-        let unacknowledged = await client.close()
+    /// Takes what is answered, and waits for the oldest batches where there is too much of them.
+    private mutating func settle(all: Bool) async {
+        while let batch = unanswered.first {
+            let isTooMuch =
+                unansweredBytes >= Self.unansweredBytesMax || unansweredCount >= Self.unansweredCountMax
+            guard all || isTooMuch || batch.pending.isAnswered else { return }
+            let results = await batch.pending.results()
+            unanswered.removeFirst()
+            unansweredCount -= results.count
+            unansweredBytes -= batch.bytes
+            progress.acknowledge(batch.bytes, onWire: batch.bytesOnWire)
+            take(results)
+        }
+    }
+
+    private mutating func take(_ results: [Result<Receipt, ApusError>]) {
+        tally.add(results)
+        receipts.print(results)
+    }
+
+    private mutating func finish(_ inputError: ApusError?) async -> ExitStatus {
+        await client.close()
         progress.finish()
         receipts.flush()
-        if Interrupts.isRequested {
-            if failed > 0 || !unacknowledged.isEmpty { Console.line("apus: \(counts)") }
-            return .interrupted
+        let error = tally.firstError ?? inputError
+        if !Interrupts.isRequested, let error { Console.error(error) }
+        if error != nil, tally.succeeded > 0 || tally.failed > 1 || Interrupts.isRequested {
+            Console.line("apus: \(tally.text)")
         }
+        if Interrupts.isRequested { return .interrupted }
         guard let error else { return .done }
-        Console.error(error)
-        guard acknowledged > 0 else { return ExitStatus(error.code) }
-        Console.line("apus: \(counts)")
-        return .partlyDone
-    }
-
-    private var counts: String {
-        let done = "\(acknowledged) \(acknowledged == 1 ? "message" : "messages") acknowledged"
-        // A batch fails with its first refusal; what became of its other messages is not said.
-        return failed > 1 ? "\(done); of the next \(failed), some may be recorded" : "\(done), the next one not"
+        return tally.succeeded > 0 ? .partlyDone : ExitStatus(error.code)
     }
 }

@@ -16,15 +16,16 @@ struct ReceiptPrinter {
 
     var isWanted: Bool { form != .none }
 
-    func print(_ receipts: [Receipt]) {
+    /// A line for each message, also for one that was refused: the lines stay in the messages' order.
+    func print(_ results: [Result<Receipt, ApusError>]) {
         guard form != .none else { return }
         if form == .json {
             output.writeJSON { out in
-                for receipt in receipts { Self.appendJSON(receipt, topic, to: &out) }
+                for result in results { Self.appendJSON(result, topic, to: &out) }
             }
         } else {
             output.write { out in
-                for receipt in receipts { Self.appendText(receipt, to: &out) }
+                for result in results { Self.appendText(result, to: &out) }
             }
         }
     }
@@ -32,20 +33,29 @@ struct ReceiptPrinter {
     func flush() { output.flush() }
 
     /// `seq 42 synced`; a duplicate's seq and that of level none are not known.
-    static func appendText(_ receipt: Receipt, to out: inout [UInt8]) {
-        if receipt.isDuplicate {
-            out += "duplicate, recorded before\n".utf8
-        } else if receipt.level == .none {
-            out += "sent, not acknowledged\n".utf8
-        } else {
-            out += "seq \(receipt.seq) \(receipt.level.name)\n".utf8
-        }
+    static func appendText(_ result: Result<Receipt, ApusError>, to out: inout [UInt8]) {
+        let text =
+            switch result {
+            case .success(let receipt) where receipt.isDuplicate: "duplicate, recorded before"
+            case .success(let receipt) where receipt.level == .none: "sent, not acknowledged"
+            case .success(let receipt): "seq \(receipt.seq) \(receipt.level.name)"
+            case .failure(let error): "\(PublishTally.fate(error)) \(error.code.rawValue)"
+            }
+        out += "\(text)\n".utf8
     }
 
-    static func appendJSON(_ receipt: Receipt, _ topic: String, to out: inout [UInt8]) {
-        var members = [JSON.Member("topic", .string(topic)), JSON.Member("level", .string(receipt.level.name))]
-        if receipt.seq > 0 { members.insert(JSON.Member("seq", .unsigned(receipt.seq)), at: 0) }
-        if receipt.isDuplicate { members.append(JSON.Member("duplicate", .bool(true))) }
+    static func appendJSON(_ result: Result<Receipt, ApusError>, _ topic: String, to out: inout [UInt8]) {
+        var members = [JSON.Member("topic", .string(topic))]
+        switch result {
+        case .success(let receipt):
+            members.append(JSON.Member("level", .string(receipt.level.name)))
+            if receipt.seq > 0 { members.insert(JSON.Member("seq", .unsigned(receipt.seq)), at: 0) }
+            if receipt.isDuplicate { members.append(JSON.Member("duplicate", .bool(true))) }
+        case .failure(let error):
+            members.append(JSON.Member("error", .string(error.code.rawValue)))
+            members.append(JSON.Member("message", .string(error.message)))
+            if error.isOutcomeUnknown { members.append(JSON.Member("unknown", .bool(true))) }
+        }
         out += JSON.object(members).bytes
         out.append(0x0A)
     }

@@ -6,6 +6,15 @@ struct LimitOptions: ParsableArguments {
     @Option(help: help("max-connections"))
     var maxConnections: LimitValue?
 
+    @Option(help: help("login-queue"))
+    var loginQueue: LimitValue?
+
+    @Option(help: help("login-delay"))
+    var loginDelay: LimitValue?
+
+    @Option(help: help("login-records"))
+    var loginRecords: LimitValue?
+
     @Option(help: help("max-header-bytes"))
     var maxHeaderBytes: LimitValue?
 

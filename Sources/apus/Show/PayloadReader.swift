@@ -66,7 +66,7 @@ final class PayloadReader {
     }
 
     /// What a media type says about a payload that declares no charset.
-    private enum Declared {
+    enum Declared {
         case text, binary, open
 
         init(_ mediaType: String?) {

@@ -10,9 +10,13 @@ struct ConnectionOptions: ParsableArguments, Sendable {
         name: .shortAndLong,
         help: ArgumentHelp(
             "The broker: apus://host[:port], or just host[:port].",
-            discussion: "Without it $APUS_SERVER, else \(Endpoint.local).", valueName: "server"),
+            discussion:
+                "Without it $APUS_SERVER, else \(Endpoint.local). It may say who logs in, apus://user:password@host; but others see a password in the list of processes.",
+            valueName: "server"),
         transform: parsing(Endpoint.init))
     var server: Endpoint?
+
+    @OptionGroup var login: LoginOptions
 
     @Option(
         help: ArgumentHelp(
@@ -43,13 +47,16 @@ struct ConnectionOptions: ParsableArguments, Sendable {
         }
     }
 
-    /// - Parameter publisher: a name that asks for deduplication.
-    func connect(publisher: String? = nil, retry: Retry = .never) async throws -> ApusClient {
+    /// - Parameter change: to whatever else the command wants, made last.
+    func connect(
+        retry: Retry = .never, _ change: (inout ClientConfiguration) -> Void = { _ in }
+    ) async throws -> ApusClient {
         var configuration = ClientConfiguration(endpoint: try endpoint())
-        configuration.publisher = publisher
+        try login.apply(to: &configuration)
         configuration.reconnects = retry != .never
         configuration.waitsForBroker = wait != nil
         configuration.logger = Logger(label: "apus") { _ in SwiftLogNoOpLogHandler() }
+        change(&configuration)
         let ready = configuration
         console.detail("connecting to \(ready.endpoint)")
         let client = try await Deadline.run(

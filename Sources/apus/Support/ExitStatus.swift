@@ -19,7 +19,7 @@ enum ExitStatus: Int32, CaseIterable {
         switch code {
         case .usage, .invalidTopic, .invalidFilter, .invalidField, .missingField: self = .usage
         case .invalidEncoding, .messageTooLarge, .headerTooLarge: self = .badData
-        case .unavailable, .connectionLost, .goingAway, .keepAliveExpired, .closed, .logBusy, .logLocked:
+        case .unavailable, .connectionLost, .goingAway, .keepAliveExpired, .closed, .logBusy, .logLocked, .busy:
             self = .unavailable
         case .timedOut, .frameTimeout: self = .timedOut
         case .input, .storageFull, .commitUnknown, .logDamaged, .logForeign, .logNewer, .logOlder: self = .inputOutput

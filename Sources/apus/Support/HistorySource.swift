@@ -13,9 +13,18 @@ enum HistorySource {
         if let file {
             // Said here as for any other file of the command line.
             _ = try FileIO.open(file)
-            return .file(try Store.openReadOnly(path: file, limits: .defaults))
+            return .file(try openLog(file))
         }
         return .broker(try await connection.connect())
+    }
+
+    /// - Throws: `input-output` where the file cannot be read: there is no broker that could be unavailable.
+    private static func openLog(_ path: String) throws(ApusError) -> any LogQueries {
+        do {
+            return try Store.openReadOnly(path: path, limits: .defaults)
+        } catch  where error.code == .unavailable {
+            throw ApusError(.input, error.message, hint: error.hint)
+        }
     }
 
     /// Hands every row to `body`, until it returns false.

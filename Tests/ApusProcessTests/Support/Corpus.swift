@@ -151,7 +151,8 @@ struct Corpus {
         for text in texts { messages.append(Expected(payload: try await encode(text, "shift_jis"), text: text)) }
         return Course(
             topic: topic, arguments: ["-0", "--charset", "shift_jis"],
-            input: .bytes(Array(texts.joined(separator: "\0").utf8)), charset: "shift_jis", messages: messages)
+            input: .bytes(Array(texts.joined(separator: "\0").utf8)), contentType: "text/plain", charset: "shift_jis",
+            messages: messages)
     }
 
     /// What somebody else has compressed.
@@ -185,8 +186,8 @@ struct Corpus {
             .filter { String(validating: $0, as: UTF8.self) != nil }
             .prefix(Corpus.linesMax).map { Array($0) }
         return Course(
-            topic: "lines/log", arguments: ["-l", "--charset", "utf-8"],
-            input: .bytes(Array((lines.map { $0 + [0x0A] }).joined())), charset: "utf-8",
+            topic: "lines/log", arguments: ["-l"],
+            input: .bytes(Array((lines.map { $0 + [0x0A] }).joined())), contentType: "text/plain", charset: "utf-8",
             messages: lines.map { Expected(payload: $0, text: String(decoding: $0, as: UTF8.self)) })
     }
 }

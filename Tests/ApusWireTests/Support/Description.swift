@@ -71,8 +71,8 @@ private struct Description {
         put("client-id", hello.clientID)
         put("publisher", hello.publisher)
         put("user", hello.user)
-        put("password", hello.password)
-        put("token", hello.token)
+        put("password", hello.password?.revealed)
+        put("token", hello.token?.revealed)
         put("keep-alive", hello.keepAlive)
     }
 

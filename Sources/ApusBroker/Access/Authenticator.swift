@@ -1,0 +1,134 @@
+// Before station 3: who is it? Runs on event loops (in, and the answer) and on login threads. In: credentials. Out: an
+// identity or a refusal. Bounded by `login-queue`, `login-delay` and `login-records`.
+
+package import ApusModel
+internal import NIOConcurrencyHelpers
+package import NIOCore
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+
+/// Checks what peers say about who they are, for every door: a few at a time, on threads of its own, failures ever more
+/// slowly. A flood of logins costs these threads and nothing else.
+package final class Authenticator: Sendable {
+    package typealias Reply = @Sendable (Result<Identity, ApusError>) -> Void
+
+    /// Logins since the broker began.
+    package struct Counts: Sendable, Hashable {
+        package var accepted = 0
+        /// Wrong in whatever way.
+        package var refused = 0
+        /// Not looked at: `busy`.
+        package var busy = 0
+    }
+
+    private struct Job: Sendable {
+        let credentials: Credentials
+        let key: FailedLogins.Key
+        let loop: any EventLoop
+        let reply: Reply
+    }
+
+    private struct State {
+        var queue: LoginQueue<Job>
+        var failures: FailedLogins
+        var counts = Counts()
+    }
+
+    package let access: any AccessControl
+    private let workers: WorkerPool
+    private let state: NIOLockedValueBox<State>
+
+    /// - Parameter workers: the threads that check passwords; they do nothing else.
+    package init(access: any AccessControl, workers: WorkerPool, limits: Limits) {
+        self.access = access
+        self.workers = workers
+        state = NIOLockedValueBox(
+            State(
+                queue: LoginQueue(countMax: limits.loginQueueMax),
+                failures: FailedLogins(
+                    recordsMax: limits.loginRecordsMax, delayMax: .seconds(Int64(limits.loginDelaySeconds)))))
+    }
+
+    package var counts: Counts { state.withLockedValue { $0.counts } }
+
+    /// Answers on `loop`, once: now, or when a thread had time for it, or when the delay after earlier failures is over.
+    package func authenticate(_ credentials: Credentials, on loop: any EventLoop, reply: @escaping Reply) {
+        let key = FailedLogins.Key(
+            address: PeerAddress.group(credentials.peerAddress), user: credentials.user ?? "")
+        let job = Job(credentials: credentials, key: key, loop: loop, reply: reply)
+        switch state.withLockedValue({ $0.failures.attempt(key, now: .now()) }) {
+        case .begin(let wait) where wait > .zero: _ = loop.scheduleTask(in: wait) { self.enqueue(job) }
+        case .begin: enqueue(job)
+        case .tooMany: refuse(job)
+        }
+    }
+
+    /// The same for doors whose requests are tasks.
+    package func authenticate(_ credentials: Credentials, on loop: any EventLoop) async throws(ApusError) -> Identity {
+        let result = await withCheckedContinuation { continuation in
+            authenticate(credentials, on: loop) { continuation.resume(returning: $0) }
+        }
+        return try result.get()
+    }
+
+    private func enqueue(_ job: Job) {
+        switch state.withLockedValue({ $0.queue.add(job, from: job.key.address) }) {
+        case .queued: workers.perform { self.checkNext() }
+        case .refused: giveUp(job)
+        // The place in the pool's queue is taken over by the new one.
+        case .displaced(let other): giveUp(other)
+        }
+    }
+
+    private func giveUp(_ job: Job) {
+        state.withLockedValue { $0.failures.gaveUp(job.key) }
+        refuse(job)
+    }
+
+    private func refuse(_ job: Job) {
+        state.withLockedValue { $0.counts.busy += 1 }
+        let error = ApusError.fatal(
+            .busy, "too many logins wait to be checked", hint: "Try again in a few seconds.")
+        job.loop.execute { job.reply(.failure(error)) }
+    }
+
+    /// On a login thread.
+    private func checkNext() {
+        guard let job = state.withLockedValue({ $0.queue.next() }) else { return }
+        let result = Result { () throws(ApusError) in try access.authenticate(job.credentials) }
+        state.withLockedValue { state in
+            switch result {
+            case .success:
+                state.failures.succeeded(job.key)
+                state.counts.accepted += 1
+            case .failure:
+                state.failures.failed(job.key, now: .now())
+                state.counts.refused += 1
+            }
+        }
+        job.loop.execute { job.reply(result) }
+    }
+}
+
+/// Peers by address.
+package enum PeerAddress {
+    /// Whoever has one IPv6 address mostly has 2^64 of them: the first half is what counts.
+    package static func group(_ address: String) -> String {
+        var bytes = [UInt8](repeating: 0, count: 16)
+        // Without its zone.
+        guard address.contains(":"), inet_pton(AF_INET6, String(address.prefix { $0 != "%" }), &bytes) == 1 else {
+            return address
+        }
+        // An IPv4 address in the clothes of an IPv6 one.
+        if bytes.starts(with: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]) {
+            return bytes[12...].map(String.init).joined(separator: ".")
+        }
+        return bytes[..<8].map { String($0, radix: 16) }.joined(separator: ":") + "::/64"
+    }
+}
