@@ -137,7 +137,11 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ApusStoreTests",
-            dependencies: ["ApusModel", "ApusBroker", "ApusStore", "ApusTesting", "ApusMigrations", nio, grdb, sqlite],
+            dependencies: [
+                "ApusModel", "ApusBroker", "ApusStore", "ApusTesting", "ApusMigrations", "CZlib", nio, nioLocks,
+                logging, grdb, sqlite,
+            ],
+            resources: [.copy("Resources")],
             swiftSettings: settings),
         .testTarget(
             name: "ApusSecurityTests",

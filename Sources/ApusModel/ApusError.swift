@@ -42,6 +42,7 @@ public struct ApusError: Error, Hashable, Sendable, CustomStringConvertible {
         case logDamaged = "log-damaged"
         case logForeign = "log-foreign"
         case logNewer = "log-newer"
+        case logOlder = "log-older"
         case logLocked = "log-locked"
         // The way there, as the client sees it.
         case unavailable = "unavailable"

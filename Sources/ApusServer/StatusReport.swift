@@ -9,6 +9,7 @@ struct StatusReport: Sendable {
 
     func json(_ log: LogStatus) -> JSON {
         func number(_ value: Int) -> JSON { .integer(Int64(value)) }
+        func time(_ value: Microseconds?) -> JSON { value.map { .string(Timestamp.text($0)) } ?? .null }
         let limits = Limits.table.map {
             JSON.Member($0.name, .integer(Int64($0.value(in: figures.configuration.limits))))
         }
@@ -27,8 +28,14 @@ struct StatusReport: Sendable {
             JSON.Member("encodings", number(log.encodings)),
             JSON.Member("publishers", number(log.publishers)),
             JSON.Member("file-bytes", number(log.fileBytes)),
+            JSON.Member("free-bytes", number(log.freeBytes)),
             JSON.Member("wal-bytes", number(log.walBytes)),
             JSON.Member("wal-used-bytes", number(log.walUsedBytes)),
+            JSON.Member("wal-pinned-since", time(log.writer.pinnedSince)),
+            JSON.Member("last-checkpoint", time(log.writer.checkpointedAt)),
+            JSON.Member("last-checkpoint-microseconds", .integer(log.writer.checkpointMicroseconds)),
+            JSON.Member("busy-waits", number(log.writer.busyWaits)),
+            JSON.Member("busy-microseconds", .integer(log.writer.busyMicroseconds)),
             JSON.Member("sqlite", .string(log.sqliteVersion)),
             JSON.Member("connections", number(figures.admission.open)),
             JSON.Member(
@@ -51,6 +58,7 @@ struct StatusReport: Sendable {
             JSON.Member("logins-busy", number(counts.busy)),
             JSON.Member(
                 "errors", .object(errors.map { JSON.Member($0.key.rawValue, number($0.value)) })),
+            JSON.Member("wal-pinned-by", .array(log.writer.pinnedBy.map(number))),
             JSON.Member("limits", .object(limits)),
         ])
     }

@@ -66,7 +66,7 @@ enum FileSystem {
         }
         guard let directory = resolve(directory(of: path)) else {
             throw ApusError(
-                .unavailable, "the directory of \(path) does not exist",
+                .input, "the directory of \(path) does not exist",
                 hint: "Create it, or name another file with --db.")
         }
         let name = String(path.split(separator: "/").last ?? "")
@@ -109,13 +109,12 @@ enum FileSystem {
         switch code {
         case EACCES, EPERM:
             return ApusError(
-                .unavailable, "\(what): \(reason)",
+                .input, "\(what): \(reason)",
                 hint: "The broker needs to read and write the file and its directory.")
         case EROFS:
             return ApusError(
-                .unavailable, "\(what): \(reason)",
+                .input, "\(what): \(reason)",
                 hint: "A broker needs a writable file system; history --db reads a log on a read-only one.")
-        case ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG: return ApusError(.unavailable, "\(what): \(reason)")
         default: return ApusError(.input, "\(what): \(reason)")
         }
     }

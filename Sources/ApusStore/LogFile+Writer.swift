@@ -5,19 +5,21 @@ internal import GRDBSQLite
 // The writer's connection: created, set up, read back.
 extension LogFile {
     /// Opens the one connection that writes and checkpoints, creating or migrating the file.
-    /// - Parameter isBlank: what ``examine()`` found.
-    func openWriter(isBlank: Bool, limits: Limits) throws(ApusError) -> DatabaseQueue {
+    /// - Parameter state: what ``examine(_:through:)`` found.
+    func openWriter(_ state: State, limits: Limits, _ rules: OpeningRules) throws(ApusError) -> DatabaseQueue {
+        var version: Int64 = 0
+        if case .log(let found) = state { version = found }
         do {
             let queue = try connect(.write(busyMilliseconds: limits.busyTimeoutSeconds * 1_000))
             do {
-                if isBlank { try queue.writeWithoutTransaction(create) }
+                if state == .blank { try queue.writeWithoutTransaction(create) }
                 try queue.writeWithoutTransaction { try setUp($0, limits: limits) }
-                try Schema.migrator.migrate(queue)
+                try migrate(queue, from: version, rules)
             } catch {
                 try? queue.close()
                 throw error
             }
-            if isBlank { try FileSystem.syncDirectory(of: path) }
+            if state == .blank { try FileSystem.syncDirectory(of: path) }
             return queue
         } catch {
             if let error = error as? ApusError { throw error }
@@ -51,7 +53,7 @@ extension LogFile {
         let now = try String.fetchOne(db, sql: "PRAGMA \(name)")
         guard now == value else {
             throw ApusError(
-                .unavailable, "SQLite does not take \(name) = \(value) for \(path); it stays \(now ?? "unknown")",
+                .input, "SQLite does not take \(name) = \(value) for \(path); it stays \(now ?? "unknown")",
                 hint: "The log needs a local file system that supports shared memory; network file systems do not.")
         }
     }

@@ -9,16 +9,20 @@ struct LogFile {
 
     var walPath: String { path + "-wal" }
     var shmPath: String { path + "-shm" }
+    var journalPath: String { path + "-journal" }
 
-    enum State {
+    enum State: Equatable {
         /// Nothing there, an empty file, or a creation that was interrupted before its first table.
         case blank
-        case log
+        /// Of a schema that this program knows.
+        case log(version: Int64)
     }
 
     /// Says what the file is, through a connection that cannot change it.
-    /// - Throws: `log-foreign`, `log-newer`, `log-damaged`, `unavailable`.
-    func examine(through use: Use = .examine) throws(ApusError) -> State {
+    ///
+    /// - Parameter use: nil takes one that leaves nothing beside the file, where that says all.
+    /// - Throws: `log-foreign`, `log-newer`, `log-damaged`, `input-output`.
+    func examine(_ schema: Schema, through use: Use? = nil) throws(ApusError) -> State {
         switch try FileSystem.kind(of: path) {
         case .nothing: return .blank
         case .file(let bytes): if bytes == 0 { return .blank }
@@ -26,20 +30,49 @@ struct LogFile {
             throw ApusError(
                 .logForeign, "\(path) is not a file", hint: "Name a file with --db; it is created where there is none.")
         }
-        let identity = try identity(through: use)
+        let identity = try identity(through: use ?? (isWhole ? .readImmutable : .examine))
         if identity.application == 0, identity.version == 0, identity.tables == 0 { return .blank }
         guard identity.application == Schema.applicationID else {
             throw ApusError(
                 .logForeign, "\(path) is an SQLite database, but not a log of Apus",
                 hint: "It is left as it is. Name another file with --db.")
         }
-        guard identity.version <= Schema.version else {
+        guard identity.version >= 0 else {
             throw ApusError(
-                .logNewer,
-                "\(path) has schema version \(identity.version), this program knows \(Schema.version) at most",
-                hint: "Use the newer Apus that wrote it.")
+                .logDamaged, "\(path) is damaged: its schema has the version \(identity.version)",
+                hint: "Restore the file from a copy.")
         }
-        return .log
+        guard identity.version <= schema.version else { throw newer(identity.version, schema) }
+        return .log(version: identity.version)
+    }
+
+    /// Nothing stands beside the file that belongs to it. Then it can be read without its shared memory, which reading
+    /// would leave there.
+    private var isWhole: Bool { FileSystem.bytes(of: walPath) == 0 && FileSystem.bytes(of: journalPath) == 0 }
+
+    private func newer(_ version: Int64, _ schema: Schema) -> ApusError {
+        let what = "\(path) has schema version \(version), this program knows \(schema.version) at most"
+        guard let copy = UpgradeCopy.lying(besideLogAt: path, through: schema.version) else {
+            return ApusError(.logNewer, what, hint: "Use the newer Apus that wrote it.")
+        }
+        return ApusError(
+            .logNewer, what,
+            hint:
+                "Use the newer Apus that wrote it. To go back to this one, move the file away, with its -wal and -shm, "
+                + "and put its copy from before the upgrade in its place: \(copy). It lacks what was recorded since.")
+    }
+
+    /// The log's random id, without changing anything; nil where it is no log.
+    func logID() throws(ApusError) -> String? {
+        do {
+            let queue = try connect(isWhole ? .readImmutable : .examine)
+            defer { try? queue.close() }
+            return try queue.unsafeRead { try String.fetchOne($0, sql: "SELECT id FROM log") }
+        } catch {
+            let failure = SQLiteFailure(error, doing: "reading the log's id")
+            if failure.primary == SQLITE_NOTADB || failure.primary == SQLITE_ERROR { return nil }
+            throw opening(failure)
+        }
     }
 
     private struct Identity {
@@ -122,7 +155,7 @@ struct LogFile {
         switch failure.primary {
         case SQLITE_CANTOPEN, SQLITE_READONLY, SQLITE_PERM:
             return ApusError(
-                .unavailable, "cannot open \(path): \(failure.text)",
+                .input, "cannot open \(path): \(failure.text)",
                 hint: "The broker needs to read and write the file and its directory.")
         case SQLITE_FULL:
             return ApusError(.storageFull, "cannot open \(path): \(failure.text)", hint: "Make room on the disk.")

@@ -76,8 +76,8 @@ extension LogReader {
             let segment = Segment(of: first)
             count.range.after = max(count.range.after, max(segment.first, 1) - 1)
             work.probes += 1
-            // A list speaks for its whole segment: not where a part of it has been counted already, by rows, nor where
-            // it goes on beyond the range.
+            // A list speaks for its whole segment: not where the segment's beginning has been deleted, nor where it goes
+            // on beyond the range.
             let isWhole = count.range.after < max(segment.first, 1) && segment.last <= count.range.through
             if isWhole, segment.last <= snapshot.sealedThrough {
                 try addLists(of: segment, low...high, to: &count, &work)
@@ -129,11 +129,15 @@ extension LogReader {
                 (log: $0.text(3), topics: Int($0.int(4)), encodings: Int($0.int(5)), publishers: Int($0.int(6)))
             }
             guard let names else { throw damaged("the row of its state is gone") }
-            return LogStatus(
+            var status = LogStatus(
                 log: names.log, head: snapshot.head, first: first, topics: names.topics, encodings: names.encodings,
                 publishers: names.publishers, fileBytes: FileSystem.bytes(of: file.path),
                 walBytes: FileSystem.bytes(of: file.walPath), walUsedBytes: settings.shared.walBytes, path: file.path,
                 sqliteVersion: String(cString: sqlite3_libversion()))
+            let pages = try statements.freePages.first("reading the free pages") { Int($0.int(0)) } ?? 0
+            status.freeBytes = pages * (try statements.pageSize.first("reading the page size") { Int($0.int(0)) } ?? 0)
+            status.writer = settings.shared.figures
+            return status
         }
     }
 }

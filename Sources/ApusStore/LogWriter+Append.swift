@@ -40,8 +40,7 @@ extension LogWriter {
                 throw .fatal(reason)
             }
         }
-        return CommitOutcome(
-            batch: staged.batch, answers: staged.answers, syncNanoseconds: syncMicroseconds.map { $0 * 1_000 })
+        return CommitOutcome(batch: staged.batch, answers: staged.answers, syncNanoseconds: syncNanoseconds)
     }
 
     private func newStage(_ wanted: BatchWish) -> Stage {

@@ -1,3 +1,4 @@
+internal import ApusBroker
 internal import ApusModel
 internal import GRDBSQLite
 internal import Logging
@@ -9,11 +10,16 @@ extension LogWriter {
     private static let pauseMilliseconds = 250
     /// While publishes are refused because of it, how often it is tried again.
     private static let retryMicroseconds: Int64 = 100_000
+    /// While it is only larger than it should be.
+    static let pinnedRetryMicroseconds: Int64 = 10_000_000
     private static let warningMicroseconds: Int64 = 60_000_000
 
     func checkpointIfDue() throws(WriteStop) {
         let now = monotonic()
-        let isRetry = wal.bytes > limits.walBytesMax && now - wal.restartTriedAt >= LogWriter.retryMicroseconds
+        let sinceTry = now - wal.restartTriedAt
+        let isRetry =
+            wal.bytes > limits.walBytesMax && sinceTry >= LogWriter.retryMicroseconds
+            || wal.isPinned && sinceTry >= LogWriter.pinnedRetryMicroseconds
         guard wal.grownBytes >= limits.walCheckpointBytes || isRetry else { return }
         if wal.bytes >= limits.walPauseBytes {
             wal.restartTriedAt = now
@@ -28,6 +34,7 @@ extension LogWriter {
     func checkpoint() throws(WriteStop) -> Bool {
         var frames: Int32 = 0
         var copied: Int32 = 0
+        let began = Clocks.monotonic()
         let code = sqlite3_wal_checkpoint_v2(connection, nil, SQLITE_CHECKPOINT_PASSIVE, &frames, &copied)
         guard code == SQLITE_OK else {
             let failure = SQLiteFailure(code: code, on: connection, doing: "copying the write-ahead log")
@@ -39,6 +46,11 @@ extension LogWriter {
         }
         wal.checkpointed(frames: Int(copied), of: Int(frames))
         shared.walBytes = wal.bytes
+        let now = clock()
+        shared.changeFigures {
+            $0.checkpointedAt = now
+            $0.checkpointMicroseconds = Clocks.monotonic() - began
+        }
         return copied == frames
     }
 
@@ -53,13 +65,32 @@ extension LogWriter {
             if isComplete { try sync() }
         }
         if ran == nil { isComplete = try checkpoint() }
-        guard ran != nil, wal.bytes >= before, now >= wal.warnAt else { return }
+        guard ran != nil, wal.bytes >= before else { return }
+        let processes = ForeignReaders.holding(file.shmPath)
+        notePinned(by: processes)
+        guard now >= wal.warnAt else { return }
         wal.warnAt = now + LogWriter.warningMicroseconds
         logger.warning(
             "another process's reader keeps the write-ahead log from starting anew",
             metadata: [
-                "bytes": "\(wal.bytes)", "limit": "\(limits.walBytesMax)",
-                "processes": "\(ForeignReaders.holding(file.shmPath))",
+                "bytes": "\(wal.bytes)", "limit": "\(limits.walBytesMax)", "processes": "\(processes)",
             ])
+    }
+
+    private func notePinned(by processes: [Int]) {
+        wal.isPinned = true
+        let now = clock()
+        shared.changeFigures {
+            $0.pinnedSince = $0.pinnedSince ?? now
+            $0.pinnedBy = processes
+        }
+    }
+
+    func noteReleased() {
+        wal.isPinned = false
+        shared.changeFigures {
+            $0.pinnedSince = nil
+            $0.pinnedBy = []
+        }
     }
 }

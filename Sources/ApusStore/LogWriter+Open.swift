@@ -23,17 +23,18 @@ struct OpenedWriter {
 extension LogWriter {
     /// Opens the log so that everything it says from now on is on the disk.
     static func open(
-        file: LogFile, isBlank: Bool, limits: Limits, logger: Logger,
-        clock: @escaping @Sendable () -> Microseconds, monotonic: @escaping @Sendable () -> Microseconds
+        file: LogFile, state: LogFile.State, limits: Limits, rules: OpeningRules,
+        clock: @escaping @Sendable () -> Microseconds
     ) throws(ApusError) -> LogWriter {
-        let queue = try file.openWriter(isBlank: isBlank, limits: limits)
+        let queue = try file.openWriter(state, limits: limits, rules)
         do {
             let opened = try queue.writeWithoutTransaction { db in
                 guard let connection = db.sqliteConnection else {
                     throw ApusError(.internalError, "the connection to \(file.path) is closed")
                 }
-                let opening = Opening(file: file, connection: connection, limits: limits, logger: logger, now: clock())
-                return try opening.run(queue: queue, clock: clock, monotonic: monotonic)
+                let opening = Opening(
+                    file: file, connection: connection, limits: limits, logger: rules.logger, now: clock())
+                return try opening.run(queue: queue, clock: clock, monotonic: rules.monotonic)
             }
             let writer = LogWriter(opened)
             try writer.prepare()
@@ -49,6 +50,7 @@ extension LogWriter {
         try confined { () throws(ApusError) in
             do {
                 wal.install(on: connection)
+                busy.install(on: connection)
                 dataVersion = try statements.dataVersion.first("reading the data version") { $0.int(0) } ?? 0
                 try reloadPostings()
                 try forgetIdlePublishers()
@@ -96,7 +98,7 @@ private struct Opening {
         let wal = WALWatch(pageBytes: try pageBytes())
         try copyLog(wal)
         guard let fileIdentity = FileIdentity.of(file.path), let walIdentity = FileIdentity.of(file.walPath) else {
-            throw ApusError(.unavailable, "\(file.path) has been removed while it was opened")
+            throw ApusError(.input, "\(file.path) has been removed while it was opened")
         }
         return OpenedWriter(
             file: file, limits: limits, logger: logger, clock: clock, monotonic: monotonic, queue: queue,

@@ -44,6 +44,7 @@ extension LogWriter {
         var next: Int64?
         if let since = unsyncedSince { next = max(0, since + syncDelay - now) }
         if postings.isDue(head: state.head) { next = min(next ?? .max, LogWriter.idleMicroseconds) }
+        if wal.isPinned { next = min(next ?? .max, LogWriter.pinnedRetryMicroseconds) }
         if wal.bytes > limits.walBytesMax { next = min(next ?? .max, 100_000) }
         return next
     }

@@ -18,9 +18,9 @@ extension LogWriter {
         FileSystem.lastError = 0
         do {
             try body()
-            let began = monotonic()
+            let began = Clocks.nanoseconds()
             try statements.commit.run("committing")
-            syncMicroseconds = isSynced ? monotonic() - began : nil
+            syncNanoseconds = isSynced ? Clocks.nanoseconds() - began : nil
         } catch {
             throw rollBack(after: error)
         }
@@ -31,6 +31,7 @@ extension LogWriter {
             unsyncedSince = monotonic()
         }
         shared.walBytes = wal.bytes
+        if wal.isPinned, wal.bytes < limits.walPauseBytes { noteReleased() }
     }
 
     private func begin() throws(WriteStop) {

@@ -47,6 +47,9 @@ final class LogWriter: @unchecked Sendable {
     var hasJustAppended = false
     var publishersCheckedAt: Microseconds
     let wal: WALWatch
+    let busy: BusyWatch
+    /// Of the last transaction; nil where it did not reach the disk.
+    var syncNanoseconds: Int64?
     /// What the paths stood for at opening.
     let fileIdentity: FileIdentity
     let walIdentity: FileIdentity
@@ -69,6 +72,7 @@ final class LogWriter: @unchecked Sendable {
         topicNames = NameCache(topics: opened.limits)
         encodingNames = NameCache(encodings: opened.limits)
         publishersCheckedAt = opened.monotonic()
+        busy = BusyWatch(timeoutSeconds: opened.limits.busyTimeoutSeconds, shared: shared)
     }
 
     /// Runs `body` on the connection's queue, which on Linux is the calling thread.

@@ -8,6 +8,8 @@ struct ReaderStatements {
     let end: Statement
     let log: Statement
     let bounds: Statement
+    let freePages: Statement
+    let pageSize: Statement
     let firstAfter: Statement
     let lastUpTo: Statement
 
@@ -42,6 +44,8 @@ struct ReaderStatements {
         log = try make(
             "SELECT sealed_through, trimmed_through, reserved_through, id, topics, encodings, publishers FROM log")
         bounds = try make("SELECT (SELECT min(seq) FROM message), (SELECT max(seq) FROM message)")
+        freePages = try make("PRAGMA freelist_count")
+        pageSize = try make("PRAGMA page_size")
         firstAfter = try make("SELECT seq, received_at FROM message WHERE seq > ?1 ORDER BY seq LIMIT 1")
         lastUpTo = try make("SELECT seq, received_at FROM message WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1")
         everything = try make("SELECT \(columns) FROM message WHERE seq > ?1 AND seq <= ?2 ORDER BY seq")

@@ -1,3 +1,4 @@
+internal import ApusBroker
 internal import ApusModel
 internal import NIOConcurrencyHelpers
 internal import Synchronization
@@ -9,6 +10,8 @@ final class SharedState: Sendable {
     private let walBytesValue = Synchronization.Atomic<Int>(0)
     private let namesVersionValue = Synchronization.Atomic<Int>(0)
     private let failureBox = NIOLockedValueBox<ApusError?>(nil)
+    /// Changed rarely: never once a commit.
+    private let figuresBox = NIOLockedValueBox(WriterFigures())
     let gate = ReaderGate()
 
     init(head: Seq, trimmedThrough: Seq) {
@@ -32,6 +35,9 @@ final class SharedState: Sendable {
         get { walBytesValue.load(ordering: .relaxed) }
         set { walBytesValue.store(newValue, ordering: .relaxed) }
     }
+
+    var figures: WriterFigures { figuresBox.withLockedValue { $0 } }
+    func changeFigures(_ change: (inout WriterFigures) -> Void) { figuresBox.withLockedValue { change(&$0) } }
 
     /// Raised when another process has written: what readers remember of names may be wrong.
     var namesVersion: Int { namesVersionValue.load(ordering: .acquiring) }

@@ -14,23 +14,50 @@ package final class Store: LogStore, LogQueries {
     /// For people's queries: apart, so that they never wait for each other.
     private let queries: ReaderPool
 
-    /// Opens the log at `path`, creating it where there is none.
+    /// Opens the log at `path`, creating it where there is none. Where it throws, nothing new lies there.
     ///
-    /// - Throws: `log-foreign`, `log-newer`, `log-damaged`, `log-locked`, `storage-full`, `unavailable`,
-    ///   `input-output`: what, where, what to do.
+    /// - Parameters:
+    ///   - migrate: whether a log of an older schema is brought up to date, after a copy of it has been written.
+    ///   - schema: another one than the current is for tests of upgrading; so is `freeBytes`, what may still be written
+    ///     beside a path.
+    /// - Throws: `log-foreign`, `log-newer`, `log-older`, `log-damaged`, `log-locked`, `storage-full`, `input-output`:
+    ///   what, where, what to do.
     package static func open(
-        path: String, limits: Limits, logger: Logger,
+        path: String, limits: Limits, migrate: Bool = true, logger: Logger,
         clock: @escaping @Sendable () -> Microseconds = Clocks.wall,
-        monotonic: @escaping @Sendable () -> Microseconds = Clocks.monotonic
+        monotonic: @escaping @Sendable () -> Microseconds = Clocks.monotonic, schema: Schema = .current,
+        freeBytes: (@Sendable (String) -> Int?)? = nil
     ) throws(ApusError) -> Store {
         let file = LogFile(path: try FileSystem.realPath(path))
+        var rules = OpeningRules(schema: schema, migrates: migrate, logger: logger, monotonic: monotonic)
+        if let freeBytes { rules.freeBytes = freeBytes }
         // Before anything is created beside a file that is somebody else's; again under the lock.
-        _ = try file.examine()
+        try file.check(try file.examine(schema), rules)
         let lock = try FileLock(forLogAt: file.path)
-        let isBlank = try file.examine() == .blank
-        let writer = try LogWriter.open(
-            file: file, isBlank: isBlank, limits: limits, logger: logger, clock: clock, monotonic: monotonic)
-        return Store(file: file, lock: lock, writer: writer, limits: limits, clock: clock)
+        do throws(ApusError) {
+            let writer = try openWriter(file, limits: limits, rules, clock: clock)
+            return Store(file: file, lock: lock, writer: writer, limits: limits, clock: clock)
+        } catch {
+            lock.withdraw()
+            throw error
+        }
+    }
+
+    private static func openWriter(
+        _ file: LogFile, limits: Limits, _ rules: OpeningRules, clock: @escaping @Sendable () -> Microseconds
+    ) throws(ApusError) -> LogWriter {
+        let isNew = if case .nothing = try FileSystem.kind(of: file.path) { true } else { false }
+        let state = try file.examine(rules.schema)
+        try file.check(state, rules)
+        do throws(ApusError) {
+            return try LogWriter.open(file: file, state: state, limits: limits, rules: rules, clock: clock)
+        } catch {
+            // Half of a log is of no use to anybody, and the lock says that nobody else has begun to use it.
+            if isNew {
+                for path in [file.walPath, file.shmPath, file.journalPath, file.path] { try? FileSystem.remove(path) }
+            }
+            throw error
+        }
     }
 
     private init(

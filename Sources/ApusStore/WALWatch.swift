@@ -12,6 +12,8 @@ final class WALWatch {
     /// When it was last tried to start it anew, and when the next warning about that may come; monotonic clock.
     var restartTriedAt: Microseconds = 0
     var warnAt: Microseconds = 0
+    /// Somebody else's reader kept it from starting anew when that was last tried.
+    var isPinned = false
 
     init(pageBytes: Int) { frameBytes = pageBytes + 24 }
 

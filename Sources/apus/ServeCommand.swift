@@ -124,6 +124,9 @@ struct ServeOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The file that holds the log. (default: apus.db)", valueName: "file"))
     var db: String?
 
+    @Flag(help: "Refuse a log of an older schema, instead of writing a copy and bringing it up to date.")
+    var noMigrate = false
+
     @Option(
         help: ArgumentHelp(
             "Where to listen: HOST:PORT or unix:/path; repeatable. Port 0 takes a free one, an empty host is all interfaces. TLS is for the configuration file. (default: 127.0.0.1:2787 and [::1]:2787)",
@@ -150,9 +153,6 @@ struct ServeOptions: ParsableArguments {
             "Let in who does not log in. Without users that is everybody, who may everything then, also from other machines."
     )
     var allowAnonymous = false
-
-    @Flag(help: "Refuse a log of an older version instead of bringing it up to date.")
-    var noMigrate = false
 
     @Option(
         help: ArgumentHelp("Where a publish that names no topic goes. Without it, it is refused.", valueName: "topic"))

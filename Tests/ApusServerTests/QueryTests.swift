@@ -87,6 +87,7 @@ struct QueryTests {
                 ])
             let status = try broker.status()
             #expect(status["head"] == .integer(3))
+            #expect(status["busy-waits"] == .integer(0) && status["wal-pinned-since"] == .null)
             #expect(status["limits"]?["max-queries"] == .integer(4))
         }
     }

@@ -1,6 +1,7 @@
 import ApusBroker
 import ApusModel
 import ApusStore
+import ApusTesting
 import Logging
 import NIOConcurrencyHelpers
 import Testing
@@ -50,6 +51,25 @@ struct ForeignWriterTests {
         try shell.run("ROLLBACK")
         #expect(try log.store.publish([Draft(id: 2)], publisher: publisher).batch == nil)
         #expect(try log.store.publish("t", count: 1).batch?.through == 2)
+    }
+
+    @Test("How often and how long commits waited for a lock is counted")
+    func waits() throws {
+        let log = try TestLog()
+        let store = log.store
+        try store.publish("t", count: 1)
+        #expect(try store.status().writer.busyWaits == 0)
+        let shell = try Shell(log.path)
+        try shell.run("BEGIN IMMEDIATE")
+        let publishing = BackgroundThread { try store.publish("t", count: 1) }
+        let deadline = ContinuousClock.now + .seconds(patienceSeconds)
+        while try store.status().writer.busyWaits == 0, ContinuousClock.now < deadline {}
+        try shell.run("ROLLBACK")
+        try publishing.join()
+        let figures = try store.status().writer
+        #expect(figures.busyWaits == 1)
+        #expect(figures.busyMicroseconds >= 1_000 && figures.busyMicroseconds < Int64(patienceSeconds) * 1_000_000)
+        #expect(store.head == 2)
     }
 
     @Test("What another process wrote is noticed, logged, and read again")
@@ -151,11 +171,34 @@ struct WALTests {
         }
         #expect(refused?.code == .storageFull)
         #expect(refused?.message.contains("wal-limit") == true)
+        let pinned = try log.store.status().writer
+        #expect(pinned.pinnedSince == log.clock.now && pinned.checkpointedAt == log.clock.now)
+        log.clock.advance(seconds: 60)
         #expect(try log.store.rest() != nil)
         try shell.run("COMMIT")
         log.monotonic.advance(seconds: 0.1)
         _ = try log.store.rest()
         #expect(try log.store.publish("t", count: 1).refusals.isEmpty)
         #expect(try log.store.status().head > 500)
+        #expect(try log.store.status().writer.pinnedSince == nil)
+        #expect(try log.store.status().writer.checkpointedAt == log.clock.now)
+    }
+
+    @Test("Beyond wal-pause it is tried from time to time to start it anew, also while nobody publishes")
+    func releasedReader() throws {
+        let log = try TestLog(limits: smallLimits())
+        let shell = try Shell(log.path, isReadOnly: true)
+        try shell.run("BEGIN")
+        try shell.run("SELECT count(*) FROM message")
+        for _ in 0..<100 where try log.store.status().writer.pinnedSince == nil {
+            try log.store.publish("t", count: 200)
+            _ = try log.store.rest()
+        }
+        #expect(try log.store.status().writer.pinnedSince != nil)
+        try shell.run("COMMIT")
+        #expect(try log.store.rest() ?? .max <= 10_000_000)
+        log.monotonic.advance(seconds: 10)
+        _ = try log.store.rest()
+        #expect(try log.store.status().writer.pinnedSince == nil)
     }
 }

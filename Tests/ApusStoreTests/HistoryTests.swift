@@ -136,6 +136,20 @@ struct HistoryTests {
         #expect(try log.store.topics(filters("x"), afterID: 0, countMax: 10).next == nil)
     }
 
+    @Test("The status says how much of the file is free for new messages")
+    func freeBytes() throws {
+        let log = try TestLog()
+        try log.store.publish([Draft("t", String(repeating: "x", count: 1 << 20)), Draft("t")])
+        #expect(try log.store.status().freeBytes == 0)
+        try log.store.close()
+        let shell = try Shell(log.path)
+        try shell.run("DELETE FROM message WHERE seq = 1")
+        shell.close()
+        let store = try TestLog.open(log.path)
+        #expect(try store.status().freeBytes >= 1 << 20)
+        try store.close()
+    }
+
     @Test("The views can be read with any SQLite while the broker runs")
     func views() throws {
         let log = try TestLog()

@@ -138,6 +138,22 @@ struct LookUpTests {
         }
     }
 
+    @Test("counts what is there of a segment whose beginning has been deleted")
+    func trimmed() throws {
+        let log = try TestLog()
+        for _ in 0..<5 { try log.store.publish((0..<4_000).map { Draft("t/\($0 % 2)", level: .stored) }) }
+        try log.store.close()
+        let shell = try Shell(log.path)
+        #expect(try shell.run("SELECT sealed_through FROM log") == [["16383"]])
+        try shell.run("DELETE FROM message WHERE seq <= 1001")
+        try shell.run("UPDATE log SET trimmed_through = 1001")
+        shell.close()
+        let store = try TestLog.open(log.path)
+        #expect(try store.topics(.all, afterID: 0, countMax: 10).rows.map(\.messages) == [9_499, 9_500])
+        #expect(try store.start(.last(100_000), filters: filters("t/0")) == 1_001)
+        try store.close()
+    }
+
     @Test("page-bytes: keeps no more names than that, and looks at no more than some megabytes of them at a time")
     func bytes() throws {
         let log = try TestLog()

@@ -41,6 +41,8 @@ struct OpeningTests {
         try Shell(log.path).run("PRAGMA user_version = 99")
         let newer = code(log.path)
         #expect(newer?.code == .logNewer && newer?.message.contains("99") == true)
+        try Shell(log.path).run("PRAGMA user_version = -5")
+        #expect(code(log.path)?.code == .logDamaged)
         try Shell(log.path).run("PRAGMA user_version = 1")
         try Shell(log.path).run("DELETE FROM log")
         #expect(code(log.path)?.code == .logDamaged)
@@ -130,7 +132,7 @@ struct OpeningTests {
     func missingDirectory() throws {
         let directory = try TestDirectory()
         let error = code(directory.path("none/apus.db"))
-        #expect(error?.code == .unavailable)
+        #expect(error?.code == .input)
         #expect(error?.message.contains("directory") == true)
     }
 
@@ -216,7 +218,7 @@ struct ReadOnlyTests {
         }
         #expect(try Store.openReadOnly(path: log.path, limits: .defaults).status().head == 3)
         let error = #expect(throws: ApusError.self) { try Store.openReadOnly(path: killed, limits: .defaults) }
-        #expect(error?.code == .unavailable)
+        #expect(error?.code == .input)
         #expect(error?.message.contains("write-ahead log") == true)
         try FileManager.default.moveItem(atPath: log.path, toPath: log.path + " ?#%")
         #expect(try Store.openReadOnly(path: log.path + " ?#%", limits: .defaults).status().head == 3)
@@ -228,7 +230,7 @@ struct ReadOnlyTests {
         let error = #expect(throws: ApusError.self) {
             try Store.openReadOnly(path: directory.path("none.db"), limits: .defaults)
         }
-        #expect(error?.code == .unavailable)
+        #expect(error?.code == .input)
         #expect(!FileManager.default.fileExists(atPath: directory.path("none.db")))
     }
 }

@@ -14,6 +14,7 @@ struct SyncTests {
             let outcome = try log.store.publish("t", count: count)
             #expect(outcome.runs.map(\.level) == [.synced])
             #expect(log.disk.syncs == before + 1)
+            #expect(outcome.syncNanoseconds ?? 0 > 0)
         }
     }
 
@@ -25,6 +26,7 @@ struct SyncTests {
         let outcome = try log.store.publish("t", count: 10, level: .stored)
         #expect(outcome.runs.map(\.level) == [.stored])
         #expect(log.disk.syncs == before)
+        #expect(outcome.syncNanoseconds == nil)
     }
 
     @Test("One message that asks for synced takes its whole batch there")

@@ -28,6 +28,9 @@ final class TestDirectory {
     deinit { try? FileManager.default.removeItem(at: url) }
 
     func path(_ name: String) -> String { url.appendingPathComponent(name).path }
+
+    /// What lies there, by name.
+    var names: [String] { ((try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []).sorted() }
 }
 
 /// A store in a directory of its own, with clocks that stand still.
@@ -51,11 +54,13 @@ final class TestLog {
 
     static func open(
         _ path: String, _ limits: Limits = .defaults, _ clock: ManualClock = ManualClock(),
-        _ monotonic: ManualClock = ManualClock(0), logger: Logger? = nil
+        _ monotonic: ManualClock = ManualClock(0), logger: Logger? = nil, migrate: Bool = true,
+        schema: Schema = .current
     ) throws -> Store {
         try Store.open(
-            path: path, limits: limits, logger: logger ?? Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-            clock: { clock.now }, monotonic: { monotonic.now })
+            path: path, limits: limits, migrate: migrate,
+            logger: logger ?? Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, clock: { clock.now },
+            monotonic: { monotonic.now }, schema: schema)
     }
 
     func reopen() throws {

@@ -79,6 +79,23 @@ package struct TopicPage: Sendable {
     }
 }
 
+/// What the writer of a log has seen since it was opened.
+package struct WriterFigures: Hashable, Sendable {
+    /// How many commits waited for another process that had locked the file, and how long all of them together.
+    package var busyWaits = 0
+    package var busyMicroseconds: Int64 = 0
+    /// When the write-ahead log was last copied into the file, and how long that took; nil before the first time.
+    package var checkpointedAt: Microseconds?
+    package var checkpointMicroseconds: Int64 = 0
+    /// Since when another process's reader keeps the write-ahead log from starting anew, beyond `wal-pause`; nil while
+    /// none does.
+    package var pinnedSince: Microseconds?
+    /// The processes that read it then.
+    package var pinnedBy: [Int] = []
+
+    package init() {}
+}
+
 package struct LogStatus: Sendable {
     /// The log's random id.
     package var log: String
@@ -94,6 +111,10 @@ package struct LogStatus: Sendable {
     package var walUsedBytes: Int
     package var path: String
     package var sqliteVersion: String
+    /// Of the file, that new messages will use before it grows.
+    package var freeBytes = 0
+    /// What the writer has seen; nothing where a file is read without its broker.
+    package var writer = WriterFigures()
 
     package init(
         log: String, head: Seq, first: Seq, topics: Int, encodings: Int, publishers: Int, fileBytes: Int,

@@ -60,7 +60,7 @@ package struct CommitOutcome: Sendable {
     package var batch: MessageBatch?
     /// Parallel to the items.
     package var answers: [ItemAnswer]
-    /// How long the COMMIT with its fsync took; nil where nothing was synced.
+    /// How long the commit took that reached the disk: writing and its fsync. nil where there was none.
     package var syncNanoseconds: Int64?
 
     package init(batch: MessageBatch?, answers: [ItemAnswer], syncNanoseconds: Int64? = nil) {

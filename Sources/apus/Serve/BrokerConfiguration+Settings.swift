@@ -8,11 +8,7 @@ internal import Logging
 // The one place where settings become what the broker takes.
 
 extension Broker.Configuration {
-    /// - Throws: what the broker cannot do yet is no fault of the settings, and is refused all the same: nobody should
-    ///   believe to have what is not there.
     init(_ settings: Settings, access: any AccessControl, logger: Logger) throws(SettingsFailure) {
-        let missing = settings.notSupported
-        guard missing.isEmpty else { throw SettingsFailure(missing) }
         self.init()
         limits = settings.limits
         if let eventLoops = settings.eventLoops.value { self.eventLoops = eventLoops }
@@ -84,15 +80,5 @@ extension Settings {
             let message = error.hint.map { "\(error.message). \($0)" } ?? error.message
             throw SettingsFailure([Problem(users.origin, "users", message)])
         }
-    }
-
-    /// What is set, and what the broker cannot do yet.
-    var notSupported: [Problem] {
-        var problems: [Problem] = []
-        func refuse(_ origin: Origin, _ key: String) {
-            problems.append(Problem(origin, key, "is not supported yet", code: .notSupported))
-        }
-        if !migrates.value { refuse(migrates.origin, "migrate") }
-        return problems
     }
 }

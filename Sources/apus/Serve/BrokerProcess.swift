@@ -34,7 +34,8 @@ struct BrokerProcess {
         let logger = configuration.logger
         // Before what they name is read: a change in between is seen.
         let files = FileWatch(settings.watchedFiles)
-        let store = try Store.open(path: settings.db.value, limits: configuration.limits, logger: logger)
+        let store = try Store.open(
+            path: settings.db.value, limits: configuration.limits, migrate: settings.migrates.value, logger: logger)
         let broker: Broker
         do throws(ApusError) {
             broker = try Broker(store: store, configuration: configuration)

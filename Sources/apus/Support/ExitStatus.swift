@@ -22,7 +22,7 @@ enum ExitStatus: Int32, CaseIterable {
         case .unavailable, .connectionLost, .goingAway, .keepAliveExpired, .closed, .logBusy, .logLocked, .busy:
             self = .unavailable
         case .timedOut, .frameTimeout: self = .timedOut
-        case .input, .storageFull, .commitUnknown, .logDamaged, .logForeign, .logNewer: self = .inputOutput
+        case .input, .storageFull, .commitUnknown, .logDamaged, .logForeign, .logNewer, .logOlder: self = .inputOutput
         case .notAllowed, .fenced, .tlsFailed: self = .notAllowed
         case .noSuchMessage: self = .nothingMatched
         case .cancelled: self = .interrupted
