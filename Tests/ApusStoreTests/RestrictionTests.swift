@@ -1,6 +1,7 @@
 import ApusBroker
 import ApusModel
 import ApusStore
+import ApusTesting
 import Testing
 
 @Suite("A reader who may not read everything")
