@@ -1,6 +1,7 @@
 import ApusModel
 import ApusServer
 import ApusTesting
+import ApusWire
 import Logging
 import Testing
 
