@@ -41,8 +41,6 @@ final class LogWriter: @unchecked Sendable {
     var isFull = true
     /// When the oldest commit came that no fsync covers yet, on the monotonic clock.
     var unsyncedSince: Microseconds?
-    /// How long the last COMMIT took, if it ended with an fsync.
-    var syncMicroseconds: Int64?
     /// Whether the last call was an append: then a `rest` is not idle.
     var hasJustAppended = false
     var publishersCheckedAt: Microseconds

@@ -51,7 +51,7 @@ struct MetricsTests {
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         for topics in [["a", "b"], ["c"]] {
             let submission = try submission(topics)
-            _ = intake.add(.publish(submission), bytes: 300, rows: topics.count, hub: 0)
+            _ = intake.add(.publish(submission), bytes: 300, rows: topics.count)
         }
         intake.close()
         try writer.run()
@@ -63,7 +63,7 @@ struct MetricsTests {
         store.setFaults { $0.refusal = ApusError(.storageFull, "full") }
         let again = Intake(limits: limits)
         let refused = try submission(["d"])
-        _ = again.add(.publish(refused), bytes: 300, rows: 1, hub: 0)
+        _ = again.add(.publish(refused), bytes: 300, rows: 1)
         again.close()
         try GroupCommit(
             store: store, intake: again, announcer: announcer, metrics: metrics,
@@ -149,7 +149,7 @@ struct BrokerHealthTests {
         }
         func publish() throws {
             let submission = try submission(["a"])
-            _ = intake.add(.publish(submission), bytes: 1, rows: 1, hub: 0)
+            _ = intake.add(.publish(submission), bytes: 1, rows: 1)
         }
         func wait(_ codes: [String]) throws {
             let deadline = NIODeadline.now() + .seconds(Int64(patienceSeconds))

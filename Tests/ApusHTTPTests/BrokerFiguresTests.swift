@@ -164,12 +164,12 @@ struct BrokerFiguresTests {
         let store = try Store.open(
             path: folder.appendingPathComponent("apus.db").path, limits: .defaults, logger: noLog)
         var configuration = Broker.Configuration()
-        configuration.listen = [ListenAddress(host: "127.0.0.1", port: 0)]
+        configuration.listeners = [ListenerConfiguration(ListenAddress(host: "127.0.0.1", port: 0))]
         configuration.eventLoops = 2
         configuration.limits.drainSeconds = 0
         configuration.logger = noLog
         let broker = try Broker(store: store, configuration: configuration)
-        let address = try #require(try await broker.listen().first)
+        let address = try #require(try await broker.listen().first?.address)
         let outcome: Result<String, any Error>
         do {
             let peers = try await blocking { Handed(try body { try ScriptedPeer(address, way: .json) }) }.value

@@ -137,9 +137,9 @@ struct AdmissionTests {
     @Test("loopback-reserve: where it is touched only this machine gets in; with 0 it is as all others")
     func reserve() {
         let admission = Admission(connectionsMax: 10, loopbackReserve: 3)
-        for _ in 0..<7 { admission.opened() }
+        for _ in 0..<7 { _ = admission.open {} }
         #expect(!admission.isReserveTouched)
-        admission.opened()
+        _ = admission.open {}
         #expect(admission.isReserveTouched)
 
         let gate = gate()
@@ -193,7 +193,7 @@ struct AdmissionTests {
         let admission = Admission(connectionsMax: 100)
         let peers = (0...Admission.refusedMax).map { _ in Peer() }
         for peer in peers {
-            admission.opened()
+            _ = admission.open {}
             #expect(admission.refuse(ObjectIdentifier(peer)) == (peer !== peers.last))
         }
         #expect(admission.open == 1)

@@ -27,9 +27,9 @@ final class EmbeddedDoor {
             publishers: PausedPublishers(hub: 0, intake: intake, turns: turns), clock: { 1_000_000 })
         door = NativeDoor(
             hub: hub, loop: loop, turns: turns, intake: intake, limits: limits, loops: 1, log: "memory",
-            defaultTopic: nil, queries: store, queryWorkers: workers, gauges: Gauges(),
+            defaultTopic: nil, queries: store, queryWorkers: workers, gauges: Gauges(), metrics: BrokerMetrics(),
             logins: Authenticator(access: OpenAccess(), workers: workers, limits: limits), clock: { 1_000_000 },
-            makeStatus: { _ in .object([]) })
+            gatherFigures: { $0() }, makeStatus: { _ in .object([]) })
         announcer.add(Port(loop: loop, hub: NIOLoopBound(hub, eventLoop: loop)))
     }
 

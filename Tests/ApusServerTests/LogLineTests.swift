@@ -7,12 +7,12 @@ import Testing
 
 @Suite("The broker's log")
 struct LogLineTests {
-    @Test("has two lines a connection at info, and none a message")
+    @Test("has one line a connection at info, and none a message")
     func lines() async throws {
         let lines = Watched<[String]>([])
         let configuration = Broker.Configuration.with {
-            $0.logger = Logger(label: "test") { _ in RecordingLog(lines: lines) }
-            $0.logger.logLevel = .info
+            $0.logger = Logger(label: "test") { _ in LineRecorder(lines: lines) }
+            $0.logger.logLevel = .debug
         }
         try await withBroker(configuration: configuration) { broker in
             let peer = try broker.peer(.compact)
@@ -24,15 +24,15 @@ struct LogLineTests {
                 if case .message = frame { messages += 1 }
             }
             peer.close()
-            try lines.wait("the last line") { $0.contains("disconnected") }
+            try lines.wait("the last line") { $0.contains("debug: disconnected") }
         }
-        #expect(lines.value.filter { $0 == "connected" || $0 == "disconnected" } == ["connected", "disconnected"])
+        #expect(lines.value.filter { $0.hasPrefix("info: ") } == ["info: connected"])
         #expect(lines.value.count < 5, "\(lines.value)")
     }
 }
 
 /// Keeps what is logged.
-private struct RecordingLog: LogHandler {
+private struct LineRecorder: LogHandler {
     let lines: Watched<[String]>
     var logLevel = Logger.Level.info
     var metadata: Logger.Metadata = [:]
@@ -44,5 +44,5 @@ private struct RecordingLog: LogHandler {
         set { metadata[key] = newValue }
     }
 
-    func log(event: LogEvent) { lines.change { $0.append(event.message.description) } }
+    func log(event: LogEvent) { lines.change { $0.append("\(event.level): \(event.message)") } }
 }

@@ -1,3 +1,4 @@
+import ApusBroker
 import ApusModel
 import ApusServer
 import ApusSettings
@@ -21,23 +22,65 @@ private func settings(_ text: String, _ arguments: String...) throws -> Settings
 struct ServeSettingsTests {
     private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-    @Test("is its configuration, as far as it can do it")
+    private func configuration(_ settings: Settings) throws -> Broker.Configuration {
+        try Broker.Configuration(settings, access: OpenAccess(), logger: logger)
+    }
+
+    @Test("is its configuration")
     func mapping() throws {
-        let settings = try settings(
-            "listeners: [{address: '127.0.0.1:0'}, {address: '[::1]:7'}]\nevent-loops: 3\ndefault-topic: inbox",
-            "--max-connections", "7")
-        let configuration = try Broker.Configuration(settings, logger: logger)
+        let configuration = try configuration(
+            settings(
+                "listeners: [{address: '127.0.0.1:0'}, {address: '[::1]:7'}]\nevent-loops: 3\ndefault-topic: inbox",
+                "--max-connections", "7"))
         #expect(
-            configuration.listen == [ListenAddress(host: "127.0.0.1", port: 0), ListenAddress(host: "::1", port: 7)])
+            configuration.listeners.map(\.address) == [
+                ListenAddress(host: "127.0.0.1", port: 0), ListenAddress(host: "::1", port: 7),
+            ])
         #expect(configuration.eventLoops == 3)
         #expect(configuration.defaultTopic?.name == "inbox")
         #expect(configuration.limits.connectionsMax == 7)
-        #expect(!configuration.allowsAnonymous)
-        let defaults = try Broker.Configuration(Settings(), logger: logger)
-        #expect(defaults.listen == ListenAddress.loopback)
+        #expect(configuration.listeners.allSatisfy { !$0.allowsAnonymous })
+        let defaults = try self.configuration(Settings())
+        #expect(defaults.listeners.map(\.address) == ListenAddress.loopback)
         #expect(defaults.limits == Limits.defaults)
-        let open = try Broker.Configuration(try self.open(), logger: logger)
-        #expect(open.allowsAnonymous)
+        #expect(try self.configuration(open()).listeners.allSatisfy(\.allowsAnonymous))
+    }
+
+    @Test("is each listener's own part of it")
+    func listeners() throws {
+        let yaml = """
+            default-topic: all
+            listeners:
+              - address: unix:/run/apus.sock
+              - address: 127.0.0.1:1
+                tls: {certificate: c.pem, key: k.pem, client-ca: ca.pem, client-certificates: request}
+                allow: [10.0.0.0/8]
+                deny: [10.1.0.0/16, '::1']
+                allow-anonymous: true
+                max-connections: 2
+                max-connections-per-address: 3
+                connect-rate: 4
+                idle-time: 5
+                hello-time: 6
+                default-topic: own
+            """
+        let listeners = try configuration(settings(yaml)).listeners
+        var unix = ListenerConfiguration(try ListenAddress("unix:/run/apus.sock"))
+        unix.defaultTopic = try Topic("all")
+        var own = ListenerConfiguration(
+            ListenAddress(host: "127.0.0.1", port: 1),
+            tls: TLSConfigurationFiles(
+                certificate: "c.pem", key: "k.pem", clientCA: "ca.pem", clientCertificates: .request),
+            allowsAnonymous: true)
+        own.allow = [try Network("10.0.0.0/8")]
+        own.deny = [try Network("10.1.0.0/16"), try Network("::1")]
+        own.connectionsMax = 2
+        own.connectionsPerAddressMax = 3
+        own.connectRate = 4
+        own.idleSeconds = 5
+        own.helloSeconds = 6
+        own.defaultTopic = try Topic("own")
+        #expect(listeners == [unix, own])
     }
 
     private func open() throws -> Settings { try settings("{}", "--listen", ":0", "--allow-anonymous") }
@@ -53,12 +96,13 @@ struct ServeSettingsTests {
             "{}", "--db", "d", "--listen", "127.0.0.1:1", "--listen", "unix:/x", "--http", "127.0.0.1:2", "--users",
             "u",
             "--allow-anonymous", "--no-migrate", "--default-topic", "t", "--event-loops", "2", "--log-level", "trace",
-            "--log-format", "json")
+            "--log-format", "json", "--anonymous-metrics")
         let said = all.entries.filter { if case .flag = $0.origin { $0.inheritedFrom == nil } else { false } }
         #expect(
             said.map { "\($0.key)=\($0.text)" } == [
                 "db=d", "users=u", "allow-anonymous=true", "default-topic=t", "event-loops=2", "migrate=false",
                 "listeners[0].address=127.0.0.1:1", "listeners[1].address=unix:/x", "http.address=127.0.0.1:2",
+                "http.anonymous-metrics=true",
                 "log.level=trace", "log.format=json",
             ])
     }

@@ -83,7 +83,7 @@ package final class Hub {
     var eventLoop: any EventLoop { loop }
     package var connectionCount: Int { connections.count }
     package var tailBytes: Int { tail.bytes }
-    var pausedCount: Int { paused.count }
+    var pausedCount: Int { publishers.count }
     var connectionNumbers: [UInt64] { Array(connections.keys) }
     func connection(_ number: UInt64) -> (any HubConnection)? { connections[number] }
 

@@ -12,11 +12,13 @@ extension Broker {
     }
 
     /// The broker's users decide, by the same rules and as slowly as at the native door.
-    package func sight(for credentials: Credentials) async -> Sight {
+    ///
+    /// - Parameter allowsAnonymous: whether the door lets in who does not log in, with the rights of such.
+    package func sight(for credentials: Credentials, allowsAnonymous: Bool) async -> Sight {
         let access = figures.logins.access
         if access.isOpen { return .granted }
         guard credentials.password != nil || credentials.token != nil else {
-            let isAllowed = figures.configuration.allowsAnonymous && credentials.user == nil
+            let isAllowed = allowsAnonymous && credentials.user == nil
             return isAllowed && access.identity(of: "")?.rights.isAdmin == true ? .granted : .unknown
         }
         guard let loop = figures.board.anyLoop else { return .unknown }

@@ -1,8 +1,7 @@
-internal import ApusHTTP
 internal import ApusModel
-internal import ApusServer
+internal import ApusSettings
 internal import ArgumentParser
-internal import Glibc
+internal import Foundation
 
 /// `apus doctor`: whether this machine is fit for a broker.
 struct DoctorCommand: AsyncParsableCommand {
@@ -18,23 +17,24 @@ struct DoctorCommand: AsyncParsableCommand {
             to do. Exits with 1 where there is a problem.
 
             EXAMPLES
+              apus doctor --config /etc/apus/apus.yaml
               apus doctor --db /var/lib/apus/apus.db
               apus doctor --json | jq 'select(.state != "ok")'
             """)
 
-    @Option(help: ArgumentHelp("The file that holds the log, or will.", valueName: "file"))
-    var db = "apus.db"
+    @Option(help: ArgumentHelp("The configuration file.", valueName: "file"))
+    var config: String?
+
+    @Option(help: ArgumentHelp("The file that holds the log, or will. (default: apus.db)", valueName: "file"))
+    var db: String?
 
     @Option(
         help: ArgumentHelp(
-            "Where the broker listens; repeatable. (default: 127.0.0.1:2787 and [::1]:2787)", valueName: "host:port"),
-        transform: parsing { (text) throws(ApusError) in try ListenAddress(text) })
-    var listen: [ListenAddress] = []
+            "Where the broker listens; repeatable. (default: 127.0.0.1:2787 and [::1]:2787)", valueName: "host:port"))
+    var listen: [String] = []
 
-    @Option(
-        help: ArgumentHelp("Where it serves HTTP. (default: nowhere)", valueName: "host:port"),
-        transform: parsing { (text) throws(ApusError) in try HTTPAddress(text) })
-    var http: HTTPAddress?
+    @Option(help: ArgumentHelp("Where it serves HTTP. (default: nowhere)", valueName: "host:port"))
+    var http: String?
 
     @Option(help: ArgumentHelp("The users file. (default: none)", valueName: "file"))
     var users: String?
@@ -49,17 +49,20 @@ struct DoctorCommand: AsyncParsableCommand {
     var limitOptions: LimitOptions
 
     func validate() throws {
-        do throws(ApusError) {
-            _ = try limitOptions.limits()
-        } catch {
-            throw error.validation
-        }
         guard (1...100_000).contains(syncs) else { throw ValidationError("--syncs may be 1 to 100000") }
     }
 
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
-        let findings = examine(try limitOptions.limits())
+        let settings: Settings
+        do throws(SettingsFailure) {
+            settings = try loader.load().settings
+        } catch {
+            Console.line("apus: \(error.title)")
+            for line in error.lines { Console.line("  \(line)") }
+            throw ExitStatus.usage.exitCode
+        }
+        let findings = examine(settings)
         let output = Output()
         for finding in findings {
             if json {
@@ -72,17 +75,32 @@ struct DoctorCommand: AsyncParsableCommand {
         if findings.contains(where: { $0.state == .problem }) { throw ExitStatus.failure.exitCode }
     }
 
-    private func examine(_ limits: Limits) -> [Finding] {
-        let log = LogPlace(db)
+    /// As `apus serve` would read them.
+    private var loader: SettingsLoader {
+        var flags = Flags()
+        flags.configuration = config
+        flags.set("db", db)
+        for address in listen { flags.listen(address) }
+        flags.set("http.address", http)
+        flags.set("users", users)
+        for (name, value) in limitOptions.given { flags.set("limits.\(name)", value?.text) }
+        // What other machines reach is checked by `apus serve`.
+        flags.set("allow-anonymous", "true")
+        return SettingsLoader(flags: flags, environment: ProcessInfo.processInfo.environment)
+    }
+
+    private func examine(_ settings: Settings) -> [Finding] {
+        let log = LogPlace(settings.db.value)
         let broker = log.brokerProcess
-        var ports = (listen.isEmpty ? ListenAddress.loopback : listen).map {
-            PortCheck.Place(host: $0.host, port: $0.port, option: "--listen")
+        let limits = settings.limits
+        var ports = settings.listeners.compactMap { PortCheck.Place($0.address.value, option: "--listen") }
+        if let http = settings.http.address.value, let place = PortCheck.Place(http, option: "--http") {
+            ports.append(place)
         }
-        if let http { ports.append(PortCheck.Place(host: http.host, port: http.port, option: "--http")) }
         let clock = ClockCheck()
         return DescriptorCheck.check(limits)
             + DiskCheck.check(log)
-            + PermissionCheck.check(log, users: users)
+            + PermissionCheck.check(log, users: settings.users.value)
             + SyncCheck.check(log, rounds: syncs)
             + clock.check(log)
             + SQLiteCheck.check()
@@ -100,5 +118,13 @@ struct DoctorCommand: AsyncParsableCommand {
         guard let advice = finding.advice else { return }
         TerminalText.append(Array((padded("", 22) + advice).utf8), to: &out, newlines: .shown)
         out.append(0x0A)
+    }
+}
+
+extension PortCheck.Place {
+    /// - Returns: nil for a Unix socket, which has no port.
+    init?(_ address: BindAddress, option: String) {
+        guard case .tcp(let host, let port) = address else { return nil }
+        self.init(host: host, port: port, option: option)
     }
 }

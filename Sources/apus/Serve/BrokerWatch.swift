@@ -59,13 +59,13 @@ final class BrokerWatch: Sendable {
         let door = try await HTTPDoor.start(
             HTTPDoor.Configuration(
                 address: http.address, limits: configuration.limits, logger: configuration.logger),
-            pages: watch.pages(version: configuration.version, showsMetricsToAnybody: http.showsMetricsToAnybody))
+            pages: watch.pages(http, version: configuration.version))
         watch.door.withLockedValue { $0 = door }
         control.announce("listening on \(door.url)")
         return watch
     }
 
-    private func pages(version: String, showsMetricsToAnybody: Bool) -> HTTPPages {
+    private func pages(_ http: HTTP, version: String) -> HTTPPages {
         HTTPPages(
             version: version,
             metrics: { [self] in await broker?.metricFamilies() ?? [] },
@@ -76,13 +76,15 @@ final class BrokerWatch: Sendable {
             isAlive: { [self] in await broker?.isAlive(withinSeconds: BrokerWatch.aliveSeconds) ?? true },
             authorize: { [self] credentials, address in
                 // Without a broker there is nothing to see.
-                guard !showsMetricsToAnybody, let broker else { return .granted }
-                return await BrokerWatch.access(broker, credentials, address)
+                guard !http.showsMetricsToAnybody, let broker else { return .granted }
+                return await BrokerWatch.access(
+                    broker, credentials, address, allowsAnonymous: http.allowsAnonymous)
             })
     }
 
-    private static func access(_ broker: Broker, _ credentials: HTTPCredentials, _ address: String) async -> HTTPAccess
-    {
+    private static func access(
+        _ broker: Broker, _ credentials: HTTPCredentials, _ address: String, allowsAnonymous: Bool
+    ) async -> HTTPAccess {
         var said = Credentials(peerAddress: address)
         switch credentials {
         case .none: break
@@ -91,7 +93,7 @@ final class BrokerWatch: Sendable {
         case .password(let user, let password):
             said = Credentials(user: user, password: password, peerAddress: address)
         }
-        return switch await broker.sight(for: said) {
+        return switch await broker.sight(for: said, allowsAnonymous: allowsAnonymous) {
         case .granted: .granted
         case .unknown: .unknown
         case .refused: .refused
