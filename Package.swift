@@ -123,7 +123,7 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "ApusTesting",
-            dependencies: ["ApusModel", "ApusWire", "ApusBroker", nio, nioEmbedded, nioSSL, nioLocks],
+            dependencies: ["ApusModel", "ApusWire", "ApusBroker", nio, nioEmbedded, nioTLS, nioSSL, nioLocks],
             swiftSettings: settings),
         .testTarget(name: "ApusModelTests", dependencies: ["ApusModel", nio], swiftSettings: settings),
         .testTarget(

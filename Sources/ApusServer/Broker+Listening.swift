@@ -33,8 +33,11 @@ extension Broker {
             for listener in try await makeListeners() {
                 for address in try listener.configuration.address.resolve() {
                     try refuseAnonymous(listener.configuration, address)
-                    bound.append(try await bind(address, listener))
+                    if let place = try await bind(address, listener) { bound.append(place) }
                 }
+            }
+            guard !bound.isEmpty else {
+                throw ApusError(.unavailable, "there is no address left to listen on", hint: "Name one with --listen.")
             }
             metrics.health.serves()
             return bound
@@ -97,13 +100,18 @@ extension Broker {
 
     // MARK: Sockets
 
-    private func bind(_ address: SocketAddress, _ listener: Listener) async throws(ApusError) -> BoundAddress {
+    /// - Returns: nil for an IPv6 address that nobody named, on a machine without IPv6.
+    private func bind(_ address: SocketAddress, _ listener: Listener) async throws(ApusError) -> BoundAddress? {
         if case .unixDomainSocket = address { return try await bindUnix(address, listener) }
         do {
             let channel = try await bootstrap(listener, address).bind(to: address).get()
             listening.withLockedValue { $0.channels.append(channel) }
             return BoundAddress(address: channel.localAddress ?? address, isTLS: listener.identity != nil)
         } catch {
+            if case .v6 = address, listener.configuration.isContentWithIPv4, BindFailure.isLackOfIPv6(error) {
+                configuration.logger.notice("this machine has no IPv6: listening on IPv4 only")
+                return nil
+            }
             throw BindFailure.explain(error, address)
         }
     }

@@ -84,7 +84,20 @@ package final class ScriptedPeer {
 
     /// Sends all of it, however little the socket takes at a time.
     package func send(_ bytes: some Collection<UInt8>) throws {
-        try sendRaw(tls?.encrypt(Array(bytes)) ?? Array(bytes))
+        guard let tls else { return try sendRaw(Array(bytes)) }
+        try sendRaw(tls.encrypt(Array(bytes)))
+        // What goes before the handshake is done waits in there for it.
+        while !tls.isOpen, let answer = try receiveRaw(max: 65_536, "the handshake") {
+            let said = try take(answer, tls)
+            if !said.isEmpty { reader.append(ByteBuffer(bytes: said)) }
+        }
+    }
+
+    /// - Returns: what it says.
+    private func take(_ bytes: [UInt8], _ tls: TLSPipe) throws -> [UInt8] {
+        let (said, answer) = try tls.receive(bytes)
+        if !answer.isEmpty { try? sendRaw(answer) }
+        return said
     }
 
     /// Sends bytes as they are, also where the others are encrypted.
@@ -184,8 +197,7 @@ package final class ScriptedPeer {
         guard let tls else { return try receiveRaw(max: max, what) }
         while true {
             guard let bytes = try receiveRaw(max: max, what) else { return nil }
-            let (said, answer) = try tls.receive(bytes)
-            if !answer.isEmpty { try? sendRaw(answer) }
+            let said = try take(bytes, tls)
             if !said.isEmpty { return said }
         }
     }

@@ -1,6 +1,7 @@
 internal import NIOCore
 internal import NIOEmbedded
 package import NIOSSL
+internal import NIOTLS
 
 /// TLS for a scripted peer: bytes in, bytes out, no socket. Confined to one thread.
 package final class TLSPipe {
@@ -10,7 +11,10 @@ package final class TLSPipe {
     private let ending = Ending()
 
     /// Whether the other side has said that nothing more comes: `close_notify`.
-    package var isInputClosed: Bool { ending.isInputClosed }
+    package var isInputClosed: Bool { ending.isInputClosed || staysOpen.isClosed }
+
+    /// Whether both sides have agreed.
+    var isOpen: Bool { ending.isOpen }
 
     /// - Parameters:
     ///   - authority: the file whom to trust.
@@ -79,7 +83,11 @@ package final class TLSPipe {
 private final class StaysOpen: ChannelOutboundHandler, RemovableChannelHandler {
     typealias OutboundIn = ByteBuffer
 
+    /// Both directions have ended.
+    private(set) var isClosed = false
+
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        if case .all = mode { isClosed = true }
         promise?.succeed(())
     }
 }
@@ -87,9 +95,11 @@ private final class StaysOpen: ChannelOutboundHandler, RemovableChannelHandler {
 private final class Ending: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     var isInputClosed = false
+    var isOpen = false
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case ChannelEvent.inputClosed = event { isInputClosed = true }
+        if case TLSUserEvent.handshakeCompleted = event { isOpen = true }
         context.fireUserInboundEventTriggered(event)
     }
 }

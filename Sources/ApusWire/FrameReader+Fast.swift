@@ -42,6 +42,7 @@ extension FrameReader {
         guard let fields = buffer.readSlice(length: headerBytes), let content = buffer.readSlice(length: contentBytes)
         else { return nil }
         way = .compact
+        framesRead &+= 1
         return (fields, content)
     }
 }

@@ -31,6 +31,8 @@ package struct FrameReader {
     private let bounds: Bounds
     var buffer = ByteBuffer()
     private var waiting: Waiting?
+    /// Whole frames read so far.
+    package internal(set) var framesRead: UInt64 = 0
     /// The way of the last header read.
     package internal(set) var way = Way.json
 
@@ -64,6 +66,7 @@ package struct FrameReader {
         }
         guard let header = waiting, let content = buffer.readSlice(length: header.contentBytes) else { return nil }
         waiting = nil
+        framesRead &+= 1
         return header.header.frame(content: content)
     }
 

@@ -25,6 +25,17 @@ struct ListeningTests {
         }
     }
 
+    @Test("goes on with IPv4 where the machine lacks an IPv6 address that nobody asked for")
+    func withoutIPv6() async throws {
+        var configuration = on(("127.0.0.1", 0), ("2001:db8::1", 0))
+        configuration.listeners[1].allowsAnonymous = true
+        let broker = try Broker(store: MemoryStore(), configuration: configuration)
+        #expect(refusal(broker)?.code == .unavailable)
+        try await broker.stop()
+        configuration.listeners[1].isDefault = true
+        try await withBroker(configuration: configuration) { broker in #expect(broker.addresses.count == 1) }
+    }
+
     @Test("works on every address of a host name")
     func hostName() async throws {
         try await withBroker(configuration: on(("localhost", 0))) { broker in

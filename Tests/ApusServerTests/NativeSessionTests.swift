@@ -31,6 +31,7 @@ private func makeSession(
     var limits = Limits.defaults
     // Out of the way of the other clocks.
     limits.peerTimeoutSeconds = 86_400
+    limits.helloSeconds = 86_401
     change(&limits)
     return NativeSession(limits: limits, log: "log", clientID: "made-up", admittance: admittance, now: start)
 }

@@ -42,8 +42,11 @@ struct ServeSettingsTests {
         #expect(configuration.listeners.allSatisfy { !$0.allowsAnonymous })
         let defaults = try self.configuration(Settings())
         #expect(defaults.listeners.map(\.address) == ListenAddress.loopback)
+        #expect(defaults.listeners.allSatisfy { $0.isDefault })
+        #expect(configuration.listeners.allSatisfy { !$0.isDefault })
         #expect(defaults.limits == Limits.defaults)
-        #expect(try self.configuration(open()).listeners.allSatisfy(\.allowsAnonymous))
+        let everybody = try self.configuration(open())
+        #expect(everybody.listeners.allSatisfy { $0.allowsAnonymous })
     }
 
     @Test("is each listener's own part of it")

@@ -11,6 +11,12 @@ internal import NIOCore
 
 /// What it means that an address could not be bound, and what to do.
 enum BindFailure {
+    /// For an IPv6 address of every machine, `::` or `::1`: IPv6 is left out of the kernel, or switched off.
+    static func isLackOfIPv6(_ error: any Error) -> Bool {
+        guard let code = (error as? IOError)?.errnoCode else { return false }
+        return code == EAFNOSUPPORT || code == EADDRNOTAVAIL
+    }
+
     static func explain(_ error: any Error, _ address: SocketAddress) -> ApusError {
         let place = "\(address.numericHost ?? "?") port \(address.port ?? 0)"
         return explain(error, place, port: address.port ?? 0)

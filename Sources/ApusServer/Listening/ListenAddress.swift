@@ -83,6 +83,11 @@ package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
         return nil
     }
 
+    package var isEveryInterface: Bool {
+        guard case .tcp(let host, _) = place else { return false }
+        return host.isEmpty
+    }
+
     /// Of TCP.
     private func port(_ given: Int?) -> Int {
         given ?? (isTLS ? ListenAddress.defaultTLSPort : ListenAddress.defaultPort)

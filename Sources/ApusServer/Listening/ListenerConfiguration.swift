@@ -21,6 +21,9 @@ package struct ListenerConfiguration: Sendable, Hashable {
     /// Where a publish without a topic goes; nil as the broker's configuration says for all listeners.
     package var defaultTopic: Topic?
 
+    /// Whether nobody named it: `::1` is listened on by default where the machine has IPv6.
+    package var isDefault = false
+
     package init(_ address: ListenAddress, tls: TLSConfigurationFiles? = nil, allowsAnonymous: Bool = false) {
         self.address = address
         self.tls = tls
@@ -30,6 +33,9 @@ package struct ListenerConfiguration: Sendable, Hashable {
 
     /// Whether it demands something of a peer that tells who it is.
     var authenticates: Bool { tls?.clientCertificates == .require }
+
+    /// Whether its IPv6 address may be missing: one that nobody named.
+    var isContentWithIPv4: Bool { isDefault || address.isEveryInterface }
 
     /// - Throws: `usage` where parts contradict each other.
     package func check() throws(ApusError) {

@@ -202,7 +202,7 @@ package final class NativeHandler: ChannelInboundHandler {
         guard !isProcessing, !isWaitingForTurn else { return }
         isProcessing = true
         defer { isProcessing = false }
-        let bytesBefore = reader.bytesLeft
+        let framesBefore = reader.framesRead
         do throws(ApusError) {
             while pauses.isEmpty, !session.isFinishing, hasWorkLeft() {
                 if shared.intake.isFull, try inbound.reader.isAtPublish() {
@@ -224,10 +224,10 @@ package final class NativeHandler: ChannelInboundHandler {
         } catch {
             finish(session.fail(error))
         }
-        if reader.bytesLeft < bytesBefore {
-            session.completedFrame()
-            if way == nil { way = reader.way }
-        }
+        // Not the bytes: a header whose content is still to come is no frame.
+        guard reader.framesRead != framesBefore else { return }
+        session.completedFrame()
+        if way == nil { way = reader.way }
     }
 
     /// Where a turn's work is done the connection goes on later, with the others of its loop in between.

@@ -48,6 +48,7 @@ extension ListenerConfiguration {
         idleSeconds = settings.limits[.idleTime]?.value
         helloSeconds = settings.limits[.helloTime]?.value
         defaultTopic = settings.defaultTopic.value
+        isDefault = settings.address.origin == .standard
     }
 }
 
@@ -78,7 +79,8 @@ extension Settings {
             return try FileAccessControl(path: path)
         } catch {
             let message = error.hint.map { "\(error.message). \($0)" } ?? error.message
-            throw SettingsFailure([Problem(users.origin, "users", message)])
+            let code: ApusError.Code = error.code == .notAllowed ? .notAllowed : .usage
+            throw SettingsFailure([Problem(users.origin, "users", message, code: code)])
         }
     }
 }
