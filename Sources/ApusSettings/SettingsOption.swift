@@ -66,7 +66,7 @@ extension SettingsOption {
             .fileReloaded, flag: "--users"),
         SettingsOption(
             "allow-anonymous", .boolean, "false",
-            "Whether listeners that other machines reach may do without users: anybody may publish and read then.",
+            "Whether who does not log in is let in: with users by the rights of anonymous, without users to everything.",
             flag: "--allow-anonymous"),
         SettingsOption(
             "default-topic", .text, none, "Where a publish that names no topic goes. Without it, it is refused.",
@@ -103,7 +103,7 @@ extension SettingsOption {
             SettingsOption("listeners[].deny", .networks, "[]", "Networks (CIDR) that may not connect."),
             SettingsOption(
                 "listeners[].allow-anonymous", .boolean, "allow-anonymous",
-                "Whether this listener may do without users, though other machines reach it."),
+                "Whether this listener lets in who does not log in."),
         ]
         + ListenerLimit.allCases.map { limit in
             SettingsOption(

@@ -104,7 +104,7 @@ struct NastyFileTests {
             (
                 "limits: 5",
                 [
-                    "apus.yaml:1: limits: is a section (max-connections, max-header-bytes, max-message-bytes …, "
+                    "apus.yaml:1: limits: is a section (max-connections, max-connections-per-address, connect-rate …, "
                         + "a line each, indented), not \"5\""
                 ]
             ),

@@ -60,7 +60,7 @@ struct ServeSettingsTests {
                 allow: [10.0.0.0/8]
                 deny: [10.1.0.0/16, '::1']
                 allow-anonymous: true
-                max-connections: 2
+                max-connections: 7
                 max-connections-per-address: 3
                 connect-rate: 4
                 idle-time: 5
@@ -76,8 +76,8 @@ struct ServeSettingsTests {
                 certificate: "c.pem", key: "k.pem", clientCA: "ca.pem", clientCertificates: .request),
             allowsAnonymous: true)
         own.allow = [try Network("10.0.0.0/8")]
-        own.deny = [try Network("10.1.0.0/16"), try Network("::1")]
-        own.connectionsMax = 2
+        own.deny = [try Network("10.1.0.0/16"), try Network("::1/128")]
+        own.connectionsMax = 7
         own.connectionsPerAddressMax = 3
         own.connectRate = 4
         own.idleSeconds = 5

@@ -71,8 +71,9 @@ extension Metric {
     package static let connectionsAccepted = Metric(
         "apus_accepted_connections_total", .counter, "connections", "Connections that were accepted.")
     package static let connectionsRefused = Metric(
-        "apus_refused_connections_total", .counter, "connections",
-        "Connections that were closed at once: not allowed from there, or no room.")
+        "apus_refused_connections_total", .counter, "connections", labels: ["reason"],
+        "Connections that did not come in: denied (by a network rule), busy (by a limit), failed-tls (by the handshake)."
+    )
     package static let logins = Metric(
         "apus_logins_total", .counter, "logins", labels: ["outcome"],
         "Logins: accepted, refused (wrong in whatever way), busy (too many waited to be looked at).")
@@ -102,6 +103,17 @@ extension Metric {
     package static let walUsedBytes = Metric(
         "apus_log_wal_used_bytes", .gauge, "bytes",
         "What of the write-ahead log cannot be written over yet. Beyond the limit wal-pause somebody's reader pins it.")
+    package static let walPinned = Metric(
+        "apus_log_wal_pinned_seconds", .gauge, "seconds",
+        "How long another process's reader has kept the write-ahead log from starting anew; 0 where none does.")
+    package static let checkpoint = Metric(
+        "apus_log_last_checkpoint_seconds", .gauge, "seconds", "How long the last checkpoint took.")
+    package static let busyWaits = Metric(
+        "apus_log_busy_waits_total", .counter, "commits", "Commits that waited for another process's lock on the log.")
+    package static let busyTime = Metric(
+        "apus_log_busy_seconds_total", .counter, "seconds", "How long commits waited for another process's lock.")
+    package static let unusedBytes = Metric(
+        "apus_log_unused_bytes", .gauge, "bytes", "What of the database file is free for new messages.")
     package static let freeBytes = Metric(
         "apus_log_filesystem_free_bytes", .gauge, "bytes", "What the broker may still write to the log's file system.")
     package static let topics = Metric("apus_topics", .gauge, "topics", "Topics in the log.")
@@ -135,7 +147,8 @@ extension Metric {
         messagesIn, messagesOut, bytesIn, bytesOut, errors, commitDuration, commitMessages, commitBytes, syncDuration,
         uncommittedBytes, tailBytes, pageBytes, receiveBytes, connections, connectionsAccepted, connectionsRefused,
         logins, pausedPublishers, queries, cursors, cursorsBehind, cursorLag, logHead, logFirst,
-        logBytes, walBytes, walUsedBytes, freeBytes, topics, encodings, publishers, ready, notReady, limits, build,
+        logBytes, unusedBytes, walBytes, walUsedBytes, walPinned, checkpoint, busyWaits, busyTime, freeBytes, topics,
+        encodings, publishers, ready, notReady, limits, build,
         resident, cpu,
         descriptors, descriptorsMax, started,
     ]

@@ -88,8 +88,12 @@ struct BrokerFigures: Sendable {
     private func logFamilies(_ log: LogStatus) -> [MetricFamily] {
         [
             MetricFamily(.logHead, Double(log.head)), MetricFamily(.logFirst, Double(log.first)),
-            MetricFamily(.logBytes, log.fileBytes), MetricFamily(.walBytes, log.walBytes),
-            MetricFamily(.walUsedBytes, log.walUsedBytes),
+            MetricFamily(.logBytes, log.fileBytes), MetricFamily(.unusedBytes, log.freeBytes),
+            MetricFamily(.walBytes, log.walBytes), MetricFamily(.walUsedBytes, log.walUsedBytes),
+            MetricFamily(.walPinned, log.writer.pinnedSince.map { Double(wallClock() - $0) / 1e6 } ?? 0),
+            MetricFamily(.checkpoint, Double(log.writer.checkpointMicroseconds) / 1e6),
+            MetricFamily(.busyWaits, log.writer.busyWaits),
+            MetricFamily(.busyTime, Double(log.writer.busyMicroseconds) / 1e6),
         ]
             + (ProcessFigures.freeBytes(beside: log.path).map { [MetricFamily(.freeBytes, $0)] } ?? [])
             + [

@@ -75,7 +75,9 @@ extension NativeHandler {
         closeLater(in: .seconds(Int64(shared.limits.peerTimeoutSeconds)), context.channel)
         let written = context.eventLoop.makePromise(of: Void.self)
         let bound = NIOLoopBound(self, eventLoop: shared.loop)
-        written.futureResult.whenComplete { _ in bound.value.saidFarewell() }
+        let loop = context.eventLoop
+        // Not from inside the flush that wrote it: what TLS has to say at the end would wait for that flush, and be lost.
+        written.futureResult.whenComplete { _ in loop.execute { bound.value.saidFarewell() } }
         shared.counters.bytesOut.add(out.readableBytes)
         context.writeAndFlush(wrapOutboundOut(out), promise: written)
         out = ByteBuffer()
