@@ -204,7 +204,9 @@ package final class NativeHandler: ChannelInboundHandler {
         defer { isProcessing = false }
         let framesBefore = reader.framesRead
         do throws(ApusError) {
-            while pauses.isEmpty, !session.isFinishing, hasWorkLeft() {
+            // What a frame brings about may be flushed at once, and a flush that fails ends the connection: what it had
+            // sent before is followed no further, or it would own subscriptions that nobody closes.
+            while context != nil, pauses.isEmpty, !session.isFinishing, hasWorkLeft() {
                 if shared.intake.isFull, try inbound.reader.isAtPublish() {
                     waitForRoom()
                     break
@@ -291,6 +293,8 @@ package final class NativeHandler: ChannelInboundHandler {
     /// Sends the turn's publishes off, and everything that was answered in the turn.
     private func endTurn() {
         submit()
+        // It may have ended in this turn: what it held has been given back.
+        guard context != nil else { return }
         inbound.beginTurn()
         inbound.reader.settle()
         updateHeldBytes()
@@ -312,6 +316,7 @@ package final class NativeHandler: ChannelInboundHandler {
         uncommittedBytes += bytes
         if uncommittedBytes >= shared.limits.publishWindowBytes { pauses.insert(.window) }
         switch shared.intake.add(.publish(submission), bytes: bytes, rows: submission.messages.count) {
+        case .hasRoom where context == nil: break
         case .hasRoom: shared.hub.publishers.published(id, self)
         case .isFull: waitForRoom()
         case .refused(let error):
