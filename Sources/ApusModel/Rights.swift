@@ -32,6 +32,8 @@ package struct TopicRights: Hashable, Sendable {
 
     /// Whether nothing has to be asked, not even for topics that begin with `$`: a broker without users.
     package var isEverything: Bool { storage == nil }
+    /// Whether there is no topic that is allowed.
+    package var isNothing: Bool { storage?.allow.isEmpty ?? false }
     /// Empty also where ``isEverything``.
     package var allow: [TopicFilter] { storage?.allow ?? [] }
     package var deny: [TopicFilter] { storage?.deny ?? [] }

@@ -15,7 +15,8 @@ package struct FilterPattern: Hashable, Sendable, CustomStringConvertible {
     /// Whether a name can stand in a filter without making it match more: no level of its own, no wildcard, and no way
     /// to the topics of the broker.
     package static func isSafe(_ name: String) -> Bool {
-        !name.isEmpty && !name.hasPrefix("$") && !name.utf8.contains { byte in "/+#\0".utf8.contains(byte) }
+        !name.isEmpty && name.utf8.first != UInt8(ascii: "$")
+            && !name.utf8.contains { byte in "/+#\0".utf8.contains(byte) }
     }
 
     /// - Parameter client: nil where there is none that could be filled in.

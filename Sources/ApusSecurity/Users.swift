@@ -63,6 +63,20 @@ package struct Users: Hashable, Sendable {
         guard name != anonymousName else { throw fault("stands for everybody without a login") }
     }
 
+    /// Else it would be chance who logs in with it.
+    ///
+    /// - Throws: `usage`, where a certificate is that of two users.
+    package func checkCertificates() throws(ApusError) {
+        var holders: [String: String] = [:]
+        for (name, user) in users {
+            for certificate in user.certificates {
+                if let other = holders.updateValue(name, forKey: certificate), other != name {
+                    throw ApusError(.usage, "two users have the certificate \"\(certificate.prefix(80))\"")
+                }
+            }
+        }
+    }
+
     /// By the token's id.
     package func holder(ofToken id: String) -> (user: String, record: TokenRecord)? {
         for (name, user) in users {

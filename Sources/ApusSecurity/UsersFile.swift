@@ -110,6 +110,7 @@ package struct UsersFile: Sendable {
         let before = try existing.map { (file) throws(ApusError) in try parse(file.bytes) } ?? Users()
         var users = before
         let value = try body(&users)
+        try users.checkCertificates()
         if users != before || existing == nil { try replace(place, UsersWriter.text(users), existing?.status) }
         return value
     }

@@ -173,6 +173,11 @@ struct UsersReader {
         for token in users.users.values.flatMap(\.tokens) where !ids.insert(token.id).inserted {
             throw fault(root, "two tokens have the id \(token.id.prefix(80))")
         }
+        do throws(ApusError) {
+            try users.checkCertificates()
+        } catch {
+            throw fault(root, error.message, hint: error.hint)
+        }
     }
 
     // MARK: Nodes

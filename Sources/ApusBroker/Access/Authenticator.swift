@@ -59,8 +59,9 @@ package final class Authenticator: Sendable {
 
     /// Answers on `loop`, once: now, or when a thread had time for it, or when the delay after earlier failures is over.
     package func authenticate(_ credentials: Credentials, on loop: any EventLoop, reply: @escaping Reply) {
-        let key = FailedLogins.Key(
-            address: PeerAddress.group(credentials.peerAddress), user: credentials.user ?? "")
+        // No name is longer: the records are bounded by their number.
+        let user = String(decoding: (credentials.user ?? "").utf8.prefix(255), as: UTF8.self)
+        let key = FailedLogins.Key(address: PeerAddress.group(credentials.peerAddress), user: user)
         let job = Job(credentials: credentials, key: key, loop: loop, reply: reply)
         switch state.withLockedValue({ $0.failures.attempt(key, now: .now()) }) {
         case .begin(let wait) where wait > .zero: _ = loop.scheduleTask(in: wait) { self.enqueue(job) }

@@ -32,6 +32,9 @@ struct Guest {
     static let mayNotRead = ApusError(
         .notAllowed, "this user may read no topic that is asked for",
         hint: "An administrator grants it: apus user grant USER subscribe FILTER, or history.")
+    static let mayNotPublish = ApusError(
+        .notAllowed, "this user may publish to no topic, and so has no publisher's name",
+        hint: "An administrator grants it: apus user grant USER publish FILTER.")
     static let mayNotAdministrate = ApusError(
         .notAllowed, "only an administrator may ask for the status",
         hint: "An administrator grants it: apus user grant USER admin.")

@@ -122,6 +122,8 @@ package final class NativeHandler: ChannelInboundHandler {
         ]
         if let name = origin.certificateName { metadata["certificate"] = "\(name)" }
         logger.info("connected", metadata: metadata)
+        // The users may have been read again since the handler was made.
+        accessChanged()
         armTimer()
         context.read()
         context.fireChannelActive()
@@ -358,6 +360,10 @@ package final class NativeHandler: ChannelInboundHandler {
         case .reply(.error(let refused)) where refused.count > 0: refuse(refused)
         case .reply(let frame): reply(frame)
         case .openPublisher(let name, let user):
+            // Each new name is a row in the log, and there are `max-publishers` of them.
+            guard !guest.identity.rights.publish.isNothing else {
+                return perform(session.openingFailed(Guest.mayNotPublish))
+            }
             pauses.insert(.opening)
             let open = IntakeItem.openPublisher(OpenPublisher(connection: id, user: user, name: name))
             if case .refused(let error) = shared.intake.add(open, bytes: 0, rows: 1) {
