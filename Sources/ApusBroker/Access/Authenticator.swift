@@ -32,6 +32,8 @@ package final class Authenticator: Sendable {
         let key: FailedLogins.Key
         let loop: any EventLoop
         let reply: Reply
+        /// Whether its turn was given by what failed before; else nothing had failed yet when it came.
+        var hasTurn = false
     }
 
     private struct State {
@@ -62,11 +64,21 @@ package final class Authenticator: Sendable {
         // No name is longer: the records are bounded by their number.
         let user = String(decoding: (credentials.user ?? "").utf8.prefix(255), as: UTF8.self)
         let key = FailedLogins.Key(address: PeerAddress.group(credentials.peerAddress), user: user)
-        let job = Job(credentials: credentials, key: key, loop: loop, reply: reply)
-        switch state.withLockedValue({ $0.failures.attempt(key, now: .now()) }) {
-        case .begin(let wait) where wait > .zero: _ = loop.scheduleTask(in: wait) { self.enqueue(job) }
-        case .begin: enqueue(job)
-        case .tooMany: refuse(job)
+        begin(Job(credentials: credentials, key: key, loop: loop, reply: reply))
+    }
+
+    private func begin(_ job: Job) {
+        var job = job
+        let verdict = state.withLockedValue { state in
+            let verdict = state.failures.attempt(job.key, now: .now())
+            job.hasTurn = state.failures.knows(job.key)
+            return verdict
+        }
+        let ready = job
+        switch verdict {
+        case .begin(let wait) where wait > .zero: _ = job.loop.scheduleTask(in: wait) { self.enqueue(ready) }
+        case .begin: enqueue(ready)
+        case .tooMany: refuse(ready)
         }
     }
 
@@ -102,6 +114,11 @@ package final class Authenticator: Sendable {
     /// On a login thread.
     private func checkNext() {
         guard let job = state.withLockedValue({ $0.queue.next() }) else { return }
+        // One of the same user from the same address has failed while this one was queued: it waits as if it came now,
+        // or many guesses at once would be as good as many one after the other.
+        guard job.hasTurn || !state.withLockedValue({ $0.failures.delays(job.key, now: .now()) }) else {
+            return begin(job)
+        }
         let result = Result { () throws(ApusError) in try access.authenticate(job.credentials) }
         state.withLockedValue { state in
             switch result {

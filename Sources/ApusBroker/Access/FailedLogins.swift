@@ -55,6 +55,15 @@ struct FailedLogins: Sendable {
         return .begin(after: start - now)
     }
 
+    /// Whether an attempt is counted by ``attempt(_:now:)``.
+    func knows(_ key: Key) -> Bool { records[key] != nil }
+
+    /// Whether an attempt that would begin now has to wait.
+    func delays(_ key: Key, now: NIODeadline) -> Bool {
+        guard let record = records[key], record.last + FailedLogins.memory > now else { return false }
+        return record.next > now
+    }
+
     mutating func succeeded(_ key: Key) { records[key] = nil }
 
     mutating func failed(_ key: Key, now: NIODeadline) {
