@@ -86,6 +86,7 @@ extension NativeHandler {
         } catch {
             logger.info("the login has ended", metadata: ["reason": "\(error.message)"])
             submit()
+            endReading()
             finish(session.fail(error))
         }
     }

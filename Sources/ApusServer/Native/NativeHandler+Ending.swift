@@ -61,11 +61,16 @@ extension NativeHandler {
         }
         guard let farewell else { return }
         isLingering = true
+        endReading()
+        FrameWriter.write(farewell, way ?? .json, into: &out)
+        linger(context)
+    }
+
+    /// Nothing of the log is sent any more.
+    func endReading() {
         for subscription in subscriptions.values { shared.hub.unsubscribe(subscription) }
         for query in queries.values { query.cancel() }
         (subscriptions, queries) = ([:], [:])
-        FrameWriter.write(farewell, way ?? .json, into: &out)
-        linger(context)
     }
 
     /// Closing at once would reset the connection while the peer still sends, and the reset would eat the last words:

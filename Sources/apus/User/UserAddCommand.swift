@@ -40,7 +40,7 @@ struct UserAddCommand: ClientCommand {
 
     @Option(
         help: ArgumentHelp(
-            "A client certificate with this subject is this user; repeatable.", valueName: "subject"))
+            "A client certificate with this common name, anna for CN=anna, is this user; repeatable.", valueName: "name"))
     var certificate: [String] = []
 
     @OptionGroup var options: UsersOptions
