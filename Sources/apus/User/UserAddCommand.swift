@@ -40,7 +40,8 @@ struct UserAddCommand: ClientCommand {
 
     @Option(
         help: ArgumentHelp(
-            "A client certificate with this common name, anna for CN=anna, is this user; repeatable.", valueName: "name"))
+            "A client certificate with this common name, anna for CN=anna, is this user; repeatable.",
+            valueName: "name"))
     var certificate: [String] = []
 
     @OptionGroup var options: UsersOptions
