@@ -219,6 +219,32 @@ struct LoginTests {
         }
     }
 
+    @Test("login-delay: guessing many at once is no better than one after the other")
+    func slowsManyAtOnce() async throws {
+        try await withUsers(limits: .with { $0.loginDelaySeconds = 1 }) { broker, _ in
+            let peers = try (0..<24).map { _ in try broker.peer() }
+            var hello = Hello()
+            (hello.user, hello.password) = ("anna", "wrong")
+            for peer in peers { try peer.send(.hello(hello)) }
+            let answers = try peers.flatMap { try $0.rest() }
+            #expect(answers.count == 24)
+            // On each thread one, and four that wait for their turn; the others are not looked at.
+            #expect(answers.filter { $0 == "error not-allowed" }.count <= 8, "\(answers)")
+            #expect(answers.contains("error busy"))
+        }
+    }
+
+    @Test("gives no publisher's name to who may not publish anything")
+    func namesNeedRights() async throws {
+        try await withUsers { broker, _ in
+            let peer = try broker.peer()
+            var hello = Hello()
+            (hello.user, hello.password, hello.publisher) = ("nobody", "secret", "p")
+            try peer.send(.hello(hello))
+            #expect(try peer.code() == .notAllowed)
+        }
+    }
+
     private func status(_ broker: TestBroker) throws -> JSON {
         let admin = try broker.user("admin")
         try admin.send(.query(Query(query: 1, select: .status)))

@@ -113,6 +113,25 @@ struct TurnTests {
         for start in stride(from: 0, to: 15, by: 3) { #expect(Set(order[start..<start + 3]).count == 3, "\(order)") }
     }
 
+    @Test("of a peer that is gone in the middle of it ends there, and leaves nothing behind")
+    func goneInside() async throws {
+        try await withBroker { broker in
+            let flood = (1..<1_000).flatMap {
+                ScriptedPeer.bytes(json: #"{"kind":"subscribe","subscription":\#($0),"filter":"a"}"#)
+            }
+            for _ in 0..<20 {
+                let peer = try broker.peer()
+                try peer.send(flood)
+                // The broker's answers to it are refused while it still follows the frames.
+                peer.close()
+            }
+            let publisher = try broker.peer()
+            try publisher.publish("a", "x")
+            #expect(try publisher.published().count == 1)
+            try broker.waitForStatus("cursors") { $0 == 0 }
+        }
+    }
+
     @Test("that is not over when the peer shuts its side down is finished all the same")
     func endsLater() throws {
         let door = EmbeddedDoor()
