@@ -53,6 +53,7 @@ struct ServeCommand: AsyncParsableCommand {
             control = LogControl(level: settings.logLevel.value, format: settings.logFormat.value)
             configuration = try Broker.Configuration(
                 settings, access: try settings.access(), logger: control.logger())
+            if options.checkConfig { try configuration.testCertificates(settings) }
             for warning in loaded.warnings {
                 if options.checkConfig {
                     Console.line("apus: \(warning)")

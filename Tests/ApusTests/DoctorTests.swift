@@ -121,9 +121,11 @@ struct DoctorTests {
         #expect(
             PermissionCheck.judge(log: "/l", mode: 0o600, isWritableByUs: false, isReachable: true)?.state == .problem)
         for mode: mode_t in [0o640, 0o604, 0o620] {
-            #expect(PermissionCheck.judge(users: "/u", mode: mode).state == .problem)
+            #expect(PermissionCheck.judge(users: "/u", mode: mode, owner: 501).state == .problem)
         }
-        #expect(PermissionCheck.judge(users: "/u", mode: 0o600).state == .ok)
+        #expect(PermissionCheck.judge(users: "/u", mode: 0o600, owner: 501).state == .ok)
+        #expect(PermissionCheck.judge(users: "/u", mode: 0o640, owner: 0).state == .ok)
+        #expect(PermissionCheck.judge(users: "/u", mode: 0o644, owner: 0).state == .problem)
     }
 
     @Test("adds the limits up and compares them with the memory that there is")

@@ -34,6 +34,7 @@ package final class Authenticator: Sendable {
         let reply: Reply
         /// Whether its turn was given by what failed before; else nothing had failed yet when it came.
         var hasTurn = false
+        var isToken: Bool { credentials.token != nil }
     }
 
     private struct State {
@@ -64,7 +65,10 @@ package final class Authenticator: Sendable {
         // No name is longer: the records are bounded by their number.
         let user = String(decoding: (credentials.user ?? "").utf8.prefix(255), as: UTF8.self)
         let key = FailedLogins.Key(address: PeerAddress.group(credentials.peerAddress), user: user)
-        begin(Job(credentials: credentials, key: key, loop: loop, reply: reply))
+        let job = Job(credentials: credentials, key: key, loop: loop, reply: reply)
+        // A token cannot be guessed: what fails is a device whose token has expired, and others behind the same address
+        // do not wait for that one.
+        if job.isToken { enqueue(job) } else { begin(job) }
     }
 
     private func begin(_ job: Job) {
@@ -100,7 +104,7 @@ package final class Authenticator: Sendable {
     }
 
     private func giveUp(_ job: Job) {
-        state.withLockedValue { $0.failures.gaveUp(job.key) }
+        if !job.isToken { state.withLockedValue { $0.failures.gaveUp(job.key) } }
         refuse(job)
     }
 
@@ -116,17 +120,17 @@ package final class Authenticator: Sendable {
         guard let job = state.withLockedValue({ $0.queue.next() }) else { return }
         // One of the same user from the same address has failed while this one was queued: it waits as if it came now,
         // or many guesses at once would be as good as many one after the other.
-        guard job.hasTurn || !state.withLockedValue({ $0.failures.delays(job.key, now: .now()) }) else {
+        guard job.isToken || job.hasTurn || !state.withLockedValue({ $0.failures.delays(job.key, now: .now()) }) else {
             return begin(job)
         }
         let result = Result { () throws(ApusError) in try access.authenticate(job.credentials) }
         state.withLockedValue { state in
             switch result {
             case .success:
-                state.failures.succeeded(job.key)
+                if !job.isToken { state.failures.succeeded(job.key) }
                 state.counts.accepted += 1
             case .failure:
-                state.failures.failed(job.key, now: .now())
+                if !job.isToken { state.failures.failed(job.key, now: .now()) }
                 state.counts.refused += 1
             }
         }

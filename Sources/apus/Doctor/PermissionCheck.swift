@@ -55,12 +55,15 @@ enum PermissionCheck {
                     "users", "\(path): \(String(cString: strerror(errno)))", "Name the file that there is, or make it.")
             ]
         }
-        return [judge(users: path, mode: status.st_mode)]
+        return [judge(users: path, mode: status.st_mode, owner: status.st_uid)]
     }
 
-    static func judge(users path: String, mode: mode_t) -> Finding {
+    /// As the broker judges it: a file of root's may be readable for the broker's group.
+    static func judge(users path: String, mode: mode_t, owner: uid_t) -> Finding {
         let bits = String(mode & 0o7777, radix: 8)
-        guard mode & 0o077 != 0 else { return .ok("users", "only its owner may read \(path) (mode \(bits))") }
+        let others = mode & 0o077
+        if others == 0o040, owner == 0 { return .ok("users", "only root and a group may read \(path) (mode \(bits))") }
+        guard others != 0 else { return .ok("users", "only its owner may read \(path) (mode \(bits))") }
         return .problem(
             "users", "others than its owner may read or write \(path) (mode \(bits))", "chmod 600 '\(path)'")
     }

@@ -35,6 +35,22 @@ extension Broker.Configuration {
     }
 }
 
+extension Broker.Configuration {
+    /// Reads the certificates and keys that the listeners name, as listening would.
+    func testCertificates(_ settings: Settings) throws(SettingsFailure) {
+        var problems: [Problem] = []
+        for (index, listener) in listeners.enumerated() {
+            do throws(ApusError) {
+                try listener.tls?.test(logger)
+            } catch {
+                let origin = settings.listeners[index].tls?.certificate.origin ?? .standard
+                problems.append(Problem(origin, "listeners[\(index)].tls", error.message))
+            }
+        }
+        guard problems.isEmpty else { throw SettingsFailure(problems) }
+    }
+}
+
 extension ListenerConfiguration {
     init(_ settings: ListenerSettings) throws(ApusError) {
         self.init(

@@ -114,7 +114,7 @@ final class BrokerWatch: Sendable {
             while !Task.isCancelled {
                 if await broker.isAlive(withinSeconds: BrokerWatch.aliveSeconds) { notify.watchdog() }
                 // Half of it, so that one that comes late is still in time.
-                try? await Task.sleep(nanoseconds: microseconds / 2 * 1_000)
+                try? await Task.sleep(nanoseconds: min(microseconds, 3_600_000_000) / 2 * 1_000)
             }
         }
         state.withLockedValue { $0.watchdog = watchdog }
