@@ -47,6 +47,8 @@ missing_packages() {
     has_command git || packages+=(git)
     has_header sqlite3.h || packages+=(libsqlite3-dev)
     has_header zlib.h || packages+=(zlib1g-dev)
+    # BoringSSL, for TLS and passwords, is C++. Swift on Linux needs its headers, too, but not every image has them.
+    [ -d /usr/include/c++ ] || packages+=(g++)
     if [ "$1" = test ]; then
         has_command python3 || packages+=(python3)
         has_command sqlite3 || packages+=(sqlite3)
