@@ -76,7 +76,7 @@ check_files() {
 
 # The names that the Dockerfile builds from: the builder, and the base of what runs.
 builder_base() { sed -n 's/^FROM \(.*\) AS builder$/\1/p' docker/Dockerfile; }
-runtime_base() { sed -n 's/^FROM \([^ ]*\)$/\1/p' docker/Dockerfile; }
+runtime_base() { sed -n 's/^FROM \(.*\) AS runtime$/\1/p' docker/Dockerfile; }
 
 # A registry is there if the small image comes within a minute. Then the large one will come, too.
 registry_is_there() {

@@ -165,6 +165,7 @@ as_apus() { inside "${to_apus[@]}" "$@"; }
 mount_tree() {
     mount --bind "$tree" "$tree"
     mount -t proc proc "$tree/proc"
+    echo '127.0.0.1 localhost' >"$tree/etc/hosts"
     mount --rbind /dev "$tree/dev"
 }
 
