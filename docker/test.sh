@@ -352,7 +352,9 @@ test_kubernetes() {
 }
 
 compose() {
-    PATH=$tools/bin:$PATH podman-compose --no-ansi -f "$work/copy/docker/$1" "${@:2}"
+    # Where a service sets limits of its own, podman forgets the others of configure_podman.
+    PATH=$tools/bin:$PATH podman-compose --no-ansi --podman-run-args="--ulimit nproc=32768:32768" \
+        -f "$work/copy/docker/$1" "${@:2}"
 }
 
 # demonstration FILE PROJECT: `up` in two steps, because nothing but this script runs health checks here.
