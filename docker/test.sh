@@ -352,13 +352,15 @@ test_kubernetes() {
 }
 
 compose() {
-    # Where a service sets limits of its own, podman forgets the others of configure_podman.
-    PATH=$tools/bin:$PATH podman-compose --no-ansi --podman-run-args="--ulimit nproc=32768:32768" \
+    # Where a service sets limits of its own, podman forgets those of configure_podman.
+    PATH=$tools/bin:$PATH podman-compose --no-ansi \
+        --podman-run-args="--ulimit nproc=32768:32768 --ulimit nofile=20000:20000" \
         -f "$work/copy/docker/$1" "${@:2}"
 }
 
 # demonstration FILE PROJECT: `up` in two steps, because nothing but this script runs health checks here.
 demonstration() {
+    podman rm -af -t 1 >/dev/null
     compose "$1" up -d --no-build broker
     await_healthy "$2_broker_1"
     compose "$1" up -d --no-build --no-deps publisher subscriber
