@@ -5,6 +5,8 @@
 # shellcheck disable=SC2154 # root is setup.sh's; outcomes, a file, is whose who sources this
 
 debian_suite=bookworm
+# The longest time that something may take which comes over the network, in seconds.
+network_limit=900
 
 # need_tools PACKAGE…: installs those Debian packages that are missing. As root, on a system with apt-get.
 need_tools() {
@@ -14,10 +16,10 @@ need_tools() {
     done
     if [ "${#missing[@]}" -eq 0 ]; then return 0; fi
     say "installing ${missing[*]}"
-    apt-get -qq -o DPkg::Lock::Timeout=300 update >&2 ||
+    timeout "$network_limit" apt-get -qq -o DPkg::Lock::Timeout=300 update </dev/null >&2 ||
         say "apt-get update failed; trying with the package lists that are there"
-    DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends \
-        "${missing[@]}" </dev/null >&2 || die "apt-get could not install ${missing[*]}" "Its own message stands above."
+    DEBIAN_FRONTEND=noninteractive timeout "$network_limit" apt-get -qq -o DPkg::Lock::Timeout=300 install -y \
+        --no-install-recommends "${missing[@]}" </dev/null >&2 || die "apt-get could not install ${missing[*]}" "Its own message stands above."
 }
 
 # debian_tree DIRECTORY: makes a minimal Debian in it. Made once; the archive of it is used for a day.
@@ -36,7 +38,7 @@ debian_archive() {
     say "making a bare Debian $debian_suite with debootstrap"
     rm -rf "$tree"
     mkdir -p "$tree"
-    debootstrap --variant=minbase "$debian_suite" "$tree" >"$root/.build-debian/debootstrap.log" 2>&1 ||
+    timeout "$network_limit" debootstrap --variant=minbase "$debian_suite" "$tree" </dev/null >"$root/.build-debian/debootstrap.log" 2>&1 ||
         die "debootstrap failed" "$(tail -n 5 "$root/.build-debian/debootstrap.log")"
     rm -rf "$tree"/var/cache/apt/* "$tree"/var/lib/apt/lists/*
     tar -C "$tree" --numeric-owner -cf "$1.new" .
@@ -53,13 +55,19 @@ python_tools() {
         rm -rf "$directory"
         /usr/bin/python3 -m venv "$directory" || return 1
     fi
-    "$directory/bin/pip" -q --disable-pip-version-check install "$@" >&2
+    timeout "$network_limit" "$directory/bin/pip" -q --disable-pip-version-check --no-input --timeout 20 install "$@" \
+        </dev/null >&2
 }
+
+# The longest time that `alone` may take, in seconds: a build of the binary is in it.
+alone_limit=3600
 
 # alone [OPTION...] COMMAND...: in name spaces of its own, so that no mount, no process and (with --net) no firewall rule
 # and no port stays behind. What stops it halfway is a failure.
 alone() {
-    setsid -w unshare --mount --pid --fork --kill-child --mount-proc --propagation private "$@" || {
+    # SIGKILL: unshare does not listen to others, and everything in its name spaces ends with it.
+    timeout -s KILL "$alone_limit" setsid -w \
+        unshare --mount --pid --fork --kill-child --mount-proc --propagation private "$@" || {
         printf 'FAILED   to go to the end of: %s\n' "$*"
         echo failed >>"$outcomes"
     }
@@ -116,19 +124,36 @@ forget_podman() {
 
 # Each check says its name and its outcome, and leaves one line in $outcomes for the sum at the end.
 
+# The longest time that a check may take, in seconds; what takes longer is ended, and has failed.
+check_limit=300
+
 # check NAME COMMAND…: the command as a test, stopped at its first failing line; its output shows where it failed.
 # Not to be called where a failure is looked at (if, &&, ||): bash would go on behind failing lines.
 check() {
-    local name=$1 log code
+    local name=$1 log code job watchdog
     shift
     log=$(mktemp)
-    set +e
+    # Each background job is a process group of its own, so that all of it can be ended.
+    set -m
     (
         set -e
+        # Its own jobs stay in its group.
+        set +m
         "$@"
-    ) >"$log" 2>&1 </dev/null
-    code=$?
-    set -e
+    ) >"$log" 2>&1 </dev/null &
+    job=$!
+    (
+        sleep "$check_limit"
+        echo "not done within $check_limit s" >>"$log"
+        kill -KILL -- "-$job"
+    ) >/dev/null 2>&1 </dev/null &
+    watchdog=$!
+    set +m
+    code=0
+    wait "$job" 2>/dev/null || code=$?
+    # Also what a failed check has left behind: its broker would be in the way of the next ones.
+    kill -KILL -- "-$watchdog" "-$job" 2>/dev/null || true
+    wait "$watchdog" 2>/dev/null || true
     if [ "$code" -eq 0 ]; then
         printf 'passed   %s\n' "$name"
         echo passed >>"$outcomes"
