@@ -36,7 +36,7 @@ enum BrokerRun {
         let limits = Limits.defaults
         let store = CountingStore(try Store.open(path: path, limits: limits, logger: logger))
         var configuration = Broker.Configuration()
-        configuration.listeners = [ListenerConfiguration(ListenAddress(host: "127.0.0.1", port: 0))]
+        configuration.listeners = [ListenerConfiguration(.tcp(host: "127.0.0.1", port: 0))]
         configuration.logger = logger
         if let eventLoops { configuration.eventLoops = eventLoops }
         let broker = try Broker(store: store, configuration: configuration)

@@ -11,11 +11,12 @@ internal import NIOPosix
 /// and `/healthz` can tell that one of their loops is stuck, because it does not run on it.
 package final class HTTPDoor: Sendable {
     package struct Configuration: Sendable {
-        package var address: HTTPAddress
+        /// A Unix socket cannot be one.
+        package var address: ApusModel.BindAddress
         package var limits: Limits
         package var logger: Logger
 
-        package init(address: HTTPAddress, limits: Limits, logger: Logger) {
+        package init(address: ApusModel.BindAddress, limits: Limits, logger: Logger) {
             self.address = address
             self.limits = limits
             self.logger = logger
@@ -50,20 +51,28 @@ package final class HTTPDoor: Sendable {
     package static func start(_ configuration: Configuration, pages: HTTPPages) async throws(ApusError) -> HTTPDoor {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         var failure: ApusError?
-        for host in configuration.address.hosts {
+        for (host, port) in places(configuration.address) {
             do {
-                return try await start(configuration, host: host, pages: pages, on: group)
+                return try await start(configuration, host: host, port: port, pages: pages, on: group)
             } catch {
                 // Of several, the first one tells more: the others stand in for it.
-                failure = failure ?? HTTPBindFailure.explain(error, "\(host) port \(configuration.address.port)")
+                failure = failure ?? HTTPBindFailure.explain(error, "\(host) port \(port)")
             }
         }
         try? await group.shutdownGracefully()
-        throw failure ?? ApusError(.internalError, "there is no address to serve HTTP on")
+        throw failure ?? ApusError(.usage, "HTTP is served on HOST:PORT, not on \(configuration.address)")
+    }
+
+    /// What to bind, in this order, where one after the other cannot be: all interfaces are one socket for both
+    /// families, or where the system has no IPv6, one for IPv4.
+    private static func places(_ address: ApusModel.BindAddress) -> [(host: String, port: Int)] {
+        guard case .tcp(let host, let port) = address else { return [] }
+        return (host.isEmpty ? ["::", "0.0.0.0"] : [host]).map { ($0, port) }
     }
 
     private static func start(
-        _ configuration: Configuration, host: String, pages: HTTPPages, on group: MultiThreadedEventLoopGroup
+        _ configuration: Configuration, host: String, port: Int, pages: HTTPPages,
+        on group: MultiThreadedEventLoopGroup
     ) async throws -> HTTPDoor {
         let connectionsMax = configuration.limits.httpConnectionsMax
         var logger = configuration.logger
@@ -90,7 +99,7 @@ package final class HTTPDoor: Sendable {
                     Task { await http.handle(value: connection, logger: logger) }
                 }
             }
-            .bind(host: host, port: configuration.address.port).get()
+            .bind(host: host, port: port).get()
         return HTTPDoor(group: group, listener: listener, admission: admission)
     }
 

@@ -10,7 +10,9 @@ internal import NIOPosix
 /// The broker: a store, its writer thread, its readers, its event loops and its listeners, wired together.
 package final class Broker: Sendable {
     package struct Configuration: Sendable {
-        package var listeners = ListenAddress.loopback.map { ListenerConfiguration($0) }
+        package var listeners = ["127.0.0.1", "::1"].map {
+            ListenerConfiguration(.tcp(host: $0, port: DefaultPort.native))
+        }
         package var limits = Limits.defaults
         /// Event loops. On 2 cores a second one changed nothing in the measurements, so there is one per two cores.
         package var eventLoops = max(1, System.coreCount / 2)

@@ -68,9 +68,9 @@ struct EnvironmentLayer {
         let stems = options.map { String($0.dropFirst(EnvironmentName.prefix.count)) }
         if let near = Suggestion.nearest(to: String(stem), among: stems, isBeginningEnough: false) {
             let meant = EnvironmentName.prefix + near + (isFile ? suffix : "")
-            return "environment variable \(shown(variable)) is no option and is not read; did you mean \(meant)?"
+            return "environment variable \(variable.shown) is no option and is not read; did you mean \(meant)?"
         }
         guard ["LIMIT", "LISTEN", "LOG_"].contains(where: stem.hasPrefix) else { return nil }
-        return "environment variable \(shown(variable)) is no option and is not read"
+        return "environment variable \(variable.shown) is no option and is not read"
     }
 }

@@ -1,3 +1,4 @@
+internal import ApusModel
 internal import Yams
 
 /// What one source says about an option.
@@ -116,7 +117,7 @@ struct FileLayer {
                     place, key, "is a section (\(names) …, a line each, indented), not \(FileLayer.describe(value))")
             }
         } else {
-            problems.add(place, shown(key), FileLayer.unknown(name, section: section))
+            problems.add(place, key.shown, FileLayer.unknown(name, section: section))
         }
     }
 
@@ -155,7 +156,7 @@ struct FileLayer {
         switch (value, option.kind) {
         case (.scalar(let scalar), .networks):
             guard isNothing(value) else {
-                return problems.add(place, key, "is a list of networks: [\(shown(scalar.string))]")
+                return problems.add(place, key, "is a list of networks: [\(scalar.string.shown)]")
             }
             problems.add(place, key, "there is no value; leave the line out, or write []")
         case (.scalar(let scalar), _):
@@ -163,7 +164,7 @@ struct FileLayer {
                 return problems.add(place, key, "there is no value; leave the line out for the default")
             }
             guard FileLayer.tags.contains(scalar.tag.rawValue) else {
-                return problems.add(place, key, "tags (\(shown(scalar.tag.rawValue))) are not understood here")
+                return problems.add(place, key, "tags (\(scalar.tag.rawValue.shown)) are not understood here")
             }
             values[key] = RawValue(.scalar(scalar.string, isQuoted: !FileLayer.isPlain(scalar)), place)
         case (.sequence(let items), .networks):
@@ -205,7 +206,7 @@ struct FileLayer {
         }
         let key = section.isEmpty ? name : "\(section).\(name)"
         problems.add(
-            .file(path, line: second?.key.mark?.line ?? first), shown(key),
+            .file(path, line: second?.key.mark?.line ?? first), key.shown,
             "stands here once more; it is already in line \(first)")
     }
 
@@ -246,7 +247,7 @@ struct FileLayer {
         switch node {
         case .mapping: "a map"
         case .sequence: "a list"
-        case .scalar(let scalar): scalar.string.isEmpty ? "nothing" : "\"\(shown(scalar.string))\""
+        case .scalar(let scalar): scalar.string.isEmpty ? "nothing" : "\"\(scalar.string.shown)\""
         case .alias: "an alias"
         }
     }

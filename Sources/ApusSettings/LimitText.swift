@@ -7,27 +7,19 @@ package enum LimitText {
 
     /// - Throws: `usage`, saying how it is written.
     package static func parse(_ text: String, unit: String) throws(ApusError) -> Int {
-        if let number = number(text[...]) { return number }
+        if let number = text.decimal { return number }
         if let milliseconds = millisecondsByUnit[unit] { return try time(text, unit: unit, milliseconds) }
         guard let size = size(text) else {
-            throw ApusError(.usage, "\"\(shown(text))\" is not a number of \(unit): write 4096, 64K, 8M or 1G")
+            throw ApusError(.usage, "\"\(text.shown)\" is not a number of \(unit): write 4096, 64K, 8M or 1G")
         }
         return size
-    }
-
-    /// Decimal digits only: 0x10, 010, 1_000 and 1e3 mean different numbers to different readers.
-    static func number(_ digits: Substring) -> Int? {
-        guard !digits.isEmpty, digits.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }),
-            digits.utf8.count == 1 || digits.utf8.first != 0x30
-        else { return nil }
-        return Int(digits)
     }
 
     private static func size(_ text: String) -> Int? {
         var digits = text[...]
         if digits.hasSuffix("iB") { digits = digits.dropLast(2) }
         let powers: [Character: Int] = ["K": 10, "M": 20, "G": 30, "T": 40]
-        guard let unit = digits.last, let power = powers[unit], let value = number(digits.dropLast()) else {
+        guard let unit = digits.last, let power = powers[unit], let value = digits.dropLast().decimal else {
             return nil
         }
         let (product, overflow) = value.multipliedReportingOverflow(by: 1 << power)
@@ -37,20 +29,12 @@ package enum LimitText {
     private static func time(_ text: String, unit: String, _ unitMilliseconds: Int) throws(ApusError) -> Int {
         guard let microseconds = Timestamp.parseDuration(text) else {
             throw ApusError(
-                .usage, "\"\(shown(text))\" is no length of time: write 500ms, 30s, 10m, 2h, 7d, or \(unit)")
+                .usage, "\"\(text.shown)\" is no length of time: write 500ms, 30s, 10m, 2h, 7d, or \(unit)")
         }
         let (quotient, remainder) = microseconds.quotientAndRemainder(dividingBy: Int64(unitMilliseconds) * 1_000)
         guard remainder == 0 else {
-            throw ApusError(.usage, "\"\(shown(text))\" is not a whole number of \(unit)")
+            throw ApusError(.usage, "\"\(text.shown)\" is not a whole number of \(unit)")
         }
         return Int(quotient)
     }
-}
-
-/// A value in a message: on one line, and not without end.
-func shown(_ text: String) -> String {
-    let line = text.unicodeScalars.prefix(80).map { scalar in
-        scalar.value < 0x20 || (0x7F..<0xA0).contains(scalar.value) ? " " : String(scalar)
-    }
-    return line.joined() + (text.unicodeScalars.count > 80 ? "…" : "")
 }

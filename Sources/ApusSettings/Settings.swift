@@ -24,12 +24,8 @@ package struct Settings: Hashable, Sendable {
 
     package init() {}
 
-    package static let nativePort = 2_787
-    package static let nativeTLSPort = 2_789
-    package static let httpPort = 2_788
-
     private static let standardListeners = ["127.0.0.1", "::1"].map { host in
-        ListenerSettings(address: Setting(.tcp(host: host, port: nativePort)))
+        ListenerSettings(address: Setting(.tcp(host: host, port: DefaultPort.native)))
     }
 
     /// When one of them changes, everything is read again: the configuration, and what it names that can change while
@@ -57,8 +53,8 @@ package struct ListenerSettings: Hashable, Sendable {
     /// nil: no TLS.
     package var tls: TLSSettings?
     /// Empty: everybody who is not denied.
-    package var allow = Setting<[NetworkRange]>([])
-    package var deny = Setting<[NetworkRange]>([])
+    package var allow = Setting<[Network]>([])
+    package var deny = Setting<[Network]>([])
     package var allowsAnonymous = Setting(false)
     package var defaultTopic = Setting<Topic?>(nil)
     /// Those that differ from the ones for all listeners.

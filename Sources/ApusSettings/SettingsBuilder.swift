@@ -26,7 +26,7 @@ struct SettingsBuilder {
             try ValueText.choice(text, LogFormat.self)
         }
         read("http.address", into: &settings.http.address) { text throws(ApusError) in
-            let address = try BindAddress(text, defaultPort: Settings.httpPort)
+            let address = try BindAddress(text, defaultPort: DefaultPort.http, scheme: "http")
             guard case .tcp = address else {
                 throw ApusError(.usage, "the HTTP door listens on HOST:PORT, not on a Unix socket")
             }
@@ -62,7 +62,7 @@ struct SettingsBuilder {
         case .boolean where isQuoted && (text == "true" || text == "false"):
             throw ApusError(.usage, "is text; write \(text) without quotation marks")
         case .text where !isQuoted && SettingsBuilder.isOtherType(text), .address where !isQuoted && Int(text) != nil:
-            throw ApusError(.usage, "is \(shown(text)), it is text; if that is meant, put it in quotation marks")
+            throw ApusError(.usage, "is \(text.shown), it is text; if that is meant, put it in quotation marks")
         default: return text
         }
     }
@@ -118,7 +118,7 @@ struct SettingsBuilder {
             for part in text.split(separator: ",", omittingEmptySubsequences: false) {
                 let part = part.trimmed
                 do throws(ApusError) {
-                    let address = try BindAddress(part, defaultPort: Settings.nativePort)
+                    let address = try BindAddress(part, defaultPort: DefaultPort.native)
                     addresses.append(Setting(address, raw.origin))
                 } catch {
                     problems.add(raw.origin, "listeners", error)
@@ -134,7 +134,7 @@ struct SettingsBuilder {
         let hasTLS = file.sections["\(prefix).tls"] != nil
         var address = Setting<BindAddress?>(nil)
         read("\(prefix).address", into: &address) { text throws(ApusError) in
-            try BindAddress(text, defaultPort: hasTLS ? Settings.nativeTLSPort : Settings.nativePort)
+            try BindAddress(text, defaultPort: hasTLS ? DefaultPort.nativeTLS : DefaultPort.native)
         }
         // Where it is there and wrong, that is told already.
         if !file.said.contains("\(prefix).address") {
@@ -180,12 +180,12 @@ struct SettingsBuilder {
             certificate: certificate, key: key, clientCA: clientCA, clientCertificates: clientCertificates)
     }
 
-    private mutating func networks(_ key: String) -> Setting<[NetworkRange]> {
+    private mutating func networks(_ key: String) -> Setting<[Network]> {
         guard let raw = file.values[key], case .list(let items) = raw.content else { return Setting([]) }
-        var networks: [NetworkRange] = []
+        var networks: [Network] = []
         for item in items {
             do throws(ApusError) {
-                let network = try NetworkRange(item.text)
+                let network = try Network(item.text)
                 if networks.contains(network) {
                     problems.add(item.origin, key, "\(network) stands in the list already")
                 }

@@ -8,7 +8,7 @@ enum ValueText {
         switch text {
         case "true": return true
         case "false": return false
-        default: throw ApusError(.usage, "is \"\(shown(text))\", it may be true or false")
+        default: throw ApusError(.usage, "is \"\(text.shown)\", it may be true or false")
         }
     }
 
@@ -18,7 +18,7 @@ enum ValueText {
         if let value = T(rawValue: text) { return value }
         let names = T.allCases.map(\.rawValue)
         let near = Suggestion.nearest(to: text, among: names).map { "; did you mean \($0)?" } ?? ""
-        throw ApusError(.usage, "is \"\(shown(text))\", it may be \(names.joined(separator: ", "))\(near)")
+        throw ApusError(.usage, "is \"\(text.shown)\", it may be \(names.joined(separator: ", "))\(near)")
     }
 
     /// - Throws: `usage`.
@@ -32,7 +32,7 @@ enum ValueText {
     static func topic(_ text: String) throws(ApusError) -> Topic {
         let topic = try Topic(text)
         guard !topic.isReserved else {
-            throw ApusError(.usage, "clients cannot publish to \"\(shown(text))\": topics with $ are the broker's own")
+            throw ApusError(.usage, "clients cannot publish to \"\(text.shown)\": topics with $ are the broker's own")
         }
         return topic
     }
@@ -42,7 +42,7 @@ enum ValueText {
         let number = try LimitText.parse(text, unit: unit)
         guard range.contains(number) else {
             throw ApusError(
-                .usage, "is \(shown(text)) (\(number) \(unit)), it may be \(range.lowerBound) to \(range.upperBound)")
+                .usage, "is \(text.shown) (\(number) \(unit)), it may be \(range.lowerBound) to \(range.upperBound)")
         }
         return number
     }

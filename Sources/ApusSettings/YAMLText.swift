@@ -34,7 +34,7 @@ struct YAMLText {
                 let (line, message) = explain(error, text)
                 problems.add(.file(path, line: line), "", message)
             } catch {
-                problems.add(.file(path, line: 1), "", "cannot be read as YAML: \(shown("\(error)"))")
+                problems.add(.file(path, line: 1), "", "cannot be read as YAML: \("\(error)".shown)")
             }
             return nil
         }
@@ -74,7 +74,7 @@ struct YAMLText {
     /// - Returns: nil where the key does not stand at the mark as it is, so that it cannot be replaced.
     private static func rename(_ key: String, to name: String, in text: String, at mark: Mark) -> String? {
         var lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-        guard lines.indices.contains(mark.line - 1), !key.isEmpty, shown(key) == key,
+        guard lines.indices.contains(mark.line - 1), !key.isEmpty, key.shown == key,
             !key.contains(where: { $0 == "\"" || $0 == "\\" })
         else { return nil }
         let line = lines[mark.line - 1].unicodeScalars
@@ -105,9 +105,9 @@ struct YAMLText {
             let line = 1 + text[..<(end ?? text.startIndex)].utf8.count { $0 == 0x0A }
             return (line, "no YAML: \(problem)")
         case .duplicatedKeysInMapping(let keys, let context):
-            let names = keys.map { "\"\(shown($0))\"" }.joined(separator: ", ")
+            let names = keys.map { "\"\($0.shown)\"" }.joined(separator: ", ")
             return (context.mark.line, "stands more than once in its map: \(names)")
-        default: return (1, "cannot be read as YAML: \(shown("\(error)"))")
+        default: return (1, "cannot be read as YAML: \("\(error)".shown)")
         }
     }
 

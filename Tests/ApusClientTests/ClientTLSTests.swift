@@ -26,7 +26,7 @@ struct ClientTLSTests {
         configuration.eventLoops = 1
         configuration.listeners = [
             ListenerConfiguration(
-                ListenAddress(host: "127.0.0.1", port: port),
+                .tcp(host: "127.0.0.1", port: port),
                 tls: TLSConfigurationFiles(
                     certificate: TestCertificates.path("\(certificate).pem"),
                     key: TestCertificates.path("\(certificate).key"),
@@ -205,7 +205,7 @@ struct ClientTLSTests {
         let path = "/tmp/apus-client-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
         var configuration = Broker.Configuration()
         configuration.logger = Self.quiet
-        configuration.listeners = [ListenerConfiguration(try ListenAddress("unix:\(path)"))]
+        configuration.listeners = [ListenerConfiguration(.unix(path: path))]
         let broker = try Broker(store: MemoryStore(), configuration: configuration)
         let bound = try await broker.listen()
         let client = try await ApusClient.connect(try self.configuration(bound[0].url))
@@ -220,7 +220,7 @@ struct ClientTLSTests {
         configuration.logger = Self.quiet
         configuration.limits.loopbackReserve = 0
         configuration.limits.connectionsPerAddressMax = 1
-        configuration.listeners = [ListenerConfiguration(ListenAddress(host: "127.0.0.1", port: 0))]
+        configuration.listeners = [ListenerConfiguration(.tcp(host: "127.0.0.1", port: 0))]
         let broker = try Broker(store: MemoryStore(), configuration: configuration)
         let url = try await broker.listen()[0].url
         let first = try await ApusClient.connect(try self.configuration(url))

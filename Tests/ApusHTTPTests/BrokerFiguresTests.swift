@@ -164,7 +164,7 @@ struct BrokerFiguresTests {
         let store = try Store.open(
             path: folder.appendingPathComponent("apus.db").path, limits: .defaults, logger: noLog)
         var configuration = Broker.Configuration()
-        configuration.listeners = [ListenerConfiguration(ListenAddress(host: "127.0.0.1", port: 0))]
+        configuration.listeners = [ListenerConfiguration(.tcp(host: "127.0.0.1", port: 0))]
         configuration.eventLoops = 2
         configuration.limits.drainSeconds = 0
         configuration.logger = noLog

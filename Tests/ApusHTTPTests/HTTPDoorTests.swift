@@ -131,7 +131,7 @@ struct HTTPDoorTests {
                 do throws(ApusError) {
                     let door = try await HTTPDoor.start(
                         HTTPDoor.Configuration(
-                            address: try HTTPAddress("127.0.0.1:\(port)"), limits: .defaults, logger: noLog),
+                            address: .tcp(host: "127.0.0.1", port: port), limits: .defaults, logger: noLog),
                         pages: .simple())
                     outcome.change { $0 = .success(door) }
                 } catch {
@@ -151,7 +151,7 @@ struct HTTPDoorTests {
     @Test("stops although somebody holds a connection and sends nothing")
     func stops() async throws {
         let door = try await HTTPDoor.start(
-            HTTPDoor.Configuration(address: try HTTPAddress("127.0.0.1:0"), limits: .defaults, logger: noLog),
+            HTTPDoor.Configuration(address: .tcp(host: "127.0.0.1", port: 0), limits: .defaults, logger: noLog),
             pages: .simple())
         let port = door.port
         let (idle, halfway) = try await blocking {

@@ -51,28 +51,4 @@ struct HTTPPagesTests {
         #expect(health.status == .serviceUnavailable)
         #expect(health.body.contains(#""code":"stuck""#))
     }
-
-    @Test(
-        "are found under an address that is written like the broker's",
-        arguments: [
-            ("127.0.0.1:80", "127.0.0.1", 80), ("[::1]:0", "::1", 0), (":9", "", 9), ("localhost", "localhost", 2788),
-            ("http://10.0.0.1:1", "10.0.0.1", 1), ("[::1]", "::1", 2788),
-        ])
-    func addresses(text: String, host: String, port: Int) throws {
-        let address = try HTTPAddress(text)
-        #expect(address.host == host)
-        #expect(address.port == port)
-    }
-
-    @Test("refuse an address that is none", arguments: ["::1:80", "a:b", "a:65536", "[::1", "a:", "a:-1", "[::1]80"])
-    func wrongAddresses(text: String) {
-        let error = #expect(throws: ApusError.self) { try HTTPAddress(text) }
-        #expect(error?.code == .usage)
-    }
-
-    @Test("know which addresses only this machine reaches")
-    func loopback() throws {
-        for text in ["127.0.0.1", "127.8.0.1:1", "[::1]:1", "localhost:1"] { #expect(try HTTPAddress(text).isLoopback) }
-        for text in [":1", "0.0.0.0", "[::]", "10.0.0.1", "example.org"] { #expect(try !HTTPAddress(text).isLoopback) }
-    }
 }

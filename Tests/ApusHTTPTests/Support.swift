@@ -95,7 +95,7 @@ func withDoor(
     _ pages: HTTPPages, limits: Limits = .defaults, _ body: @escaping @Sendable (Int) throws -> Void
 ) async throws {
     let door = try await HTTPDoor.start(
-        HTTPDoor.Configuration(address: try HTTPAddress("127.0.0.1:0"), limits: limits, logger: noLog), pages: pages)
+        HTTPDoor.Configuration(address: .tcp(host: "127.0.0.1", port: 0), limits: limits, logger: noLog), pages: pages)
     let port = door.port
     let outcome: Result<Void, any Error>
     do {

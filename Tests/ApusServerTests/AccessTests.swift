@@ -86,7 +86,7 @@ private func withUsers(
     let configuration = Broker.Configuration.with {
         $0.access = users.access
         $0.listeners = [
-            ListenerConfiguration(ListenAddress(host: "127.0.0.1", port: 0), allowsAnonymous: anonymous)
+            ListenerConfiguration(.tcp(host: "127.0.0.1", port: 0), allowsAnonymous: anonymous)
         ]
     }
     try await withBroker(store, limits: limits, configuration: configuration) { broker in try body(broker, users) }

@@ -8,51 +8,6 @@ import Testing
 
 @testable import ApusServer
 
-@Suite("A network")
-struct NetworkTests {
-    private func address(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }
-
-    @Test(
-        "contains the addresses whose first bits are its own, and no others",
-        arguments: [
-            ("10.0.0.0/8", "10.255.0.1", "11.0.0.1"), ("10.1.2.3", "10.1.2.3", "10.1.2.2"),
-            ("0.0.0.0/0", "255.1.2.3", "::1"), ("192.0.2.128/25", "192.0.2.200", "192.0.2.127"),
-            ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::"), ("::/0", "fe80::1", "10.0.0.1"),
-            ("2001:db8:0:0:8000::/65", "2001:db8::ffff:0:0:1", "2001:db8::7fff:0:0:1"), ("::1", "::1", "127.0.0.1"),
-        ])
-    func contains(text: String, inside: String, outside: String) throws {
-        let network = try Network(text)
-        #expect(network.contains(try address(inside)))
-        #expect(!network.contains(try address(outside)))
-        #expect(network.description == text)
-    }
-
-    @Test("of IPv4 contains the same address as IPv6 writes it, and the other way round")
-    func mapped() throws {
-        #expect(try Network("10.0.0.0/8").contains(address("::ffff:10.1.2.3")))
-        #expect(try Network("::ffff:10.0.0.0/104").contains(address("10.1.2.3")))
-        #expect(try !Network("::ffff:10.0.0.0/104").contains(address("11.1.2.3")))
-        #expect(try address("::ffff:127.0.0.1").isLoopback)
-        #expect(try !address("128.0.0.1").isLoopback)
-        #expect(IPAddress(try SocketAddress(ipAddress: "::ffff:10.1.2.3", port: 1)) == (try address("10.1.2.3")))
-        #expect(IPAddress(try SocketAddress(ipAddress: "2001:db8::7", port: 1)) == (try address("2001:db8::7")))
-    }
-
-    @Test(
-        "that is none is refused, with the reason",
-        arguments: [
-            ("", "no numeric address"), ("localhost", "no numeric address"), ("10.0.0.0/33", "from 0 to 32"),
-            ("::/129", "from 0 to 128"), ("10.0.0.0/-1", "from 0 to 32"), ("10.0.0.0/", "from 0 to 32"),
-            ("10.0.0.1/8", "bits behind the prefix"), ("fe80::1%eth0", "no numeric address"),
-            ("10.0.0.0/8/8", "from 0 to 32"), ("10.0.0/8", "no numeric address"),
-        ])
-    func refuses(text: String, reason: String) {
-        let error = #expect(throws: ApusError.self) { try Network(text) }
-        #expect(error?.code == .usage)
-        #expect(error?.message.contains(reason) == true, "\(String(describing: error))")
-    }
-}
-
 @Suite("Admission")
 struct AdmissionTests {
     private let start = NIODeadline.uptimeNanoseconds(1_000_000_000_000)
@@ -60,7 +15,7 @@ struct AdmissionTests {
     private func gate(
         _ change: (inout Limits) -> Void = { _ in }, listener: (inout ListenerConfiguration) -> Void = { _ in }
     ) -> ListenerGate {
-        var configuration = ListenerConfiguration(ListenAddress(host: "0.0.0.0", port: 0))
+        var configuration = ListenerConfiguration(.tcp(host: "0.0.0.0", port: 0))
         listener(&configuration)
         return ListenerGate(configuration, limits: .with(change), now: start)
     }
@@ -321,14 +276,13 @@ struct AdmissionTests {
         try await withBroker(limits: .with { $0.helloSeconds = 1 }) { broker in
             let (silent, dripping, other) = (try broker.peer(), try broker.peer(), try broker.peer())
             try other.ping()
-            let bytes = ScriptedPeer.publish("a", String(repeating: "x", count: 5_000), id: 1, way: .json)
+            let bytes = ScriptedPeer.publish("a", String(repeating: "x", count: 500_000), id: 1, way: .json)
             var sent = 0
             // A byte at a time is a sign of life, and no frame.
             while !dripping.hasInput, sent < bytes.count {
                 try dripping.send([bytes[sent]])
                 sent += 1
                 try other.ping()
-                usleep(1_000)
             }
             #expect(try dripping.rest() == ["error frame-timeout"])
             #expect(try silent.rest() == ["error frame-timeout"])
@@ -356,10 +310,9 @@ struct AdmissionTests {
 
 @Suite("A Unix socket")
 struct UnixSocketTests {
-    private func configuration(_ path: String, _ logger: Logger? = nil) throws -> Broker.Configuration {
-        let address = try ListenAddress("unix:\(path)")
+    private func configuration(_ path: String, _ logger: Logger? = nil) -> Broker.Configuration {
         return .with {
-            $0.listeners = [ListenerConfiguration(address)]
+            $0.listeners = [ListenerConfiguration(.unix(path: path))]
             if let logger { $0.logger = logger }
         }
     }
@@ -368,7 +321,7 @@ struct UnixSocketTests {
     func works() async throws {
         let (folder, log) = (try TemporaryFolder(), RecordingLog())
         let path = folder.path("a.sock")
-        try await withBroker(configuration: try configuration(path, log.logger)) { broker in
+        try await withBroker(configuration: configuration(path, log.logger)) { broker in
             try broker.peer().ping()
             #expect(broker.addresses[0].apusURL(isTLS: false) == "apus+unix://\(path)")
             let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
@@ -382,7 +335,7 @@ struct UnixSocketTests {
     func replaces() async throws {
         let folder = try TemporaryFolder()
         let path = folder.path("a.sock")
-        let configuration = try configuration(path)
+        let configuration = configuration(path)
         // Bound and closed: the file stays, and nobody listens.
         try await onOwnThread { try abandonedSocket(path) }
         #expect(FileManager.default.fileExists(atPath: path))
@@ -409,32 +362,18 @@ struct UnixSocketTests {
     func leavesOthers() async throws {
         let folder = try TemporaryFolder()
         let path = folder.path("a.sock")
-        try await withBroker(configuration: try configuration(path)) { _ in
+        try await withBroker(configuration: configuration(path)) { _ in
             folder.remove("a.sock")
             try abandonedSocket(path)
         }
         #expect(FileManager.default.fileExists(atPath: path))
     }
 
-    @Test(
-        "is written unix:/path; anything else says what is wrong",
-        arguments: ["unix:", "unix:a.sock", "unix:/" + String(repeating: "x", count: 107)])
-    func addresses(text: String) throws {
-        let error = #expect(throws: ApusError.self) { try ListenAddress(text) }
-        #expect(error?.code == .usage)
-        #expect(error?.message.contains("path") == true)
-        for good in ["unix:/a", "unix:///a", "apus+unix:///a"] {
-            #expect(try ListenAddress(good).description == "unix:/a")
-        }
-        #expect(try ListenAddress("apuss://x").description == "x:2789")
-        #expect(try ListenAddress("x").description == "x:2787")
-    }
-
     @Test("where there is no folder, or none that may be written, is unavailable")
     func noFolder() async throws {
         try await onOwnThread {
             let broker = try Broker(
-                store: MemoryStore(), configuration: try configuration("/nowhere/at/all.sock"))
+                store: MemoryStore(), configuration: configuration("/nowhere/at/all.sock"))
             let error = #expect(throws: ApusError.self) { try block { try await broker.listen() } }
             #expect(error?.code == .unavailable)
             #expect(error?.message.contains("no such directory") == true)

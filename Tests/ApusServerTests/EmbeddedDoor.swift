@@ -43,7 +43,7 @@ final class EmbeddedDoor {
     func connect() throws -> EmbeddedChannel {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let origin = ConnectionOrigin(
-            listener: ListenerConfiguration(ListenAddress(host: "127.0.0.1", port: 0)), peerAddress: "127.0.0.1",
+            listener: ListenerConfiguration(.tcp(host: "127.0.0.1", port: 0)), peerAddress: "127.0.0.1",
             isLocal: true)
         let handler = NativeHandler(door: door, origin: origin, opened: .now(), now: .now(), logger: logger)
         let channel = EmbeddedChannel(handler: handler, loop: loop)

@@ -8,12 +8,12 @@ import Testing
 @Suite("Listening")
 struct ListeningTests {
     private static let hasIPv6: Bool = {
-        let addresses = try? ListenAddress(host: "::1", port: 0).resolve()
+        let addresses = try? BindAddress.tcp(host: "::1", port: 0).resolve()
         return addresses.map { !$0.isEmpty } ?? false
     }()
 
     private func on(_ addresses: (String, Int)...) -> Broker.Configuration {
-        .with { $0.listeners = addresses.map { ListenerConfiguration(ListenAddress(host: $0.0, port: $0.1)) } }
+        .with { $0.listeners = addresses.map { ListenerConfiguration(.tcp(host: $0.0, port: $0.1)) } }
     }
 
     @Test("works on IPv4 and IPv6 at once", .enabled(if: hasIPv6))
@@ -49,7 +49,7 @@ struct ListeningTests {
 
     private func listener(_ addresses: (String, Int)...) throws -> Broker {
         let configuration = Broker.Configuration.with {
-            $0.listeners = addresses.map { ListenerConfiguration(ListenAddress(host: $0.0, port: $0.1)) }
+            $0.listeners = addresses.map { ListenerConfiguration(.tcp(host: $0.0, port: $0.1)) }
         }
         return try Broker(store: MemoryStore(), configuration: configuration)
     }
@@ -91,7 +91,7 @@ struct ListeningTests {
         }
         try await withBroker(
             configuration: .with {
-                $0.listeners = [ListenerConfiguration(ListenAddress(host: host, port: 0), allowsAnonymous: true)]
+                $0.listeners = [ListenerConfiguration(.tcp(host: host, port: 0), allowsAnonymous: true)]
             }
         ) { broker in
             let port = broker.addresses[0].port ?? 0

@@ -97,7 +97,7 @@ struct TLSTests {
         }
         try install("server.pem", "server.key")
         let listener = ListenerConfiguration(
-            ListenAddress(host: "127.0.0.1", port: 0),
+            .tcp(host: "127.0.0.1", port: 0),
             tls: TLSConfigurationFiles(certificate: folder.path("tls.pem"), key: folder.path("tls.key")))
         try await withBroker(configuration: only(listener)) { broker in
             let old = try broker.peer()
@@ -234,10 +234,7 @@ struct TLSTests {
         files.clientCertificates = .none
         #expect(throws: ApusError.self) { try files.check() }
         #expect(throws: ApusError.self) {
-            try ListenerConfiguration(try ListenAddress("apuss://127.0.0.1")).check()
-        }
-        #expect(throws: ApusError.self) {
-            try ListenerConfiguration(ListenAddress("unix:/tmp/x"), tls: ListenerConfiguration.tls().tls).check()
+            try ListenerConfiguration(.unix(path: "/tmp/x"), tls: ListenerConfiguration.tls().tls).check()
         }
     }
 }

@@ -89,7 +89,7 @@ extension ListenerConfiguration {
         _ clientCertificates: TLSConfigurationFiles.ClientCertificates = .none
     ) -> ListenerConfiguration {
         ListenerConfiguration(
-            ListenAddress(host: "127.0.0.1", port: 0),
+            .tcp(host: "127.0.0.1", port: 0),
             tls: TLSConfigurationFiles(
                 certificate: TestCertificates.path("\(certificate).pem"),
                 key: TestCertificates.path("\(certificate).key"),
@@ -103,7 +103,7 @@ extension Broker.Configuration {
     /// A free port of this machine, one event loop, no log.
     static func with(_ change: (inout Broker.Configuration) -> Void) -> Broker.Configuration {
         var configuration = Broker.Configuration()
-        configuration.listeners = [ListenerConfiguration(ListenAddress(host: "127.0.0.1", port: 0))]
+        configuration.listeners = [ListenerConfiguration(.tcp(host: "127.0.0.1", port: 0))]
         configuration.eventLoops = 1
         configuration.logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         change(&configuration)

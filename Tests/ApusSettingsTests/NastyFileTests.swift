@@ -188,9 +188,9 @@ struct NastyFileTests {
                 "listeners:\n - address: a:1\n   allow:\n    - 10.0.0.0/8\n    - 10.0.0.1/8\n    - x\n    - [y]\n    - 10.0.0.0/8",
                 [
                     "apus.yaml:5: listeners[0].allow: \"10.0.0.1/8\" is no network: there are bits behind the first 8. "
-                        + "Write 10.0.0.0/8 or 2001:db8::/32.",
+                        + "Write the network's first address, or leave out \"/8\" to mean this one alone.",
                     "apus.yaml:6: listeners[0].allow: \"x\" is no network: it does not begin with a numeric address. "
-                        + "Write 10.0.0.0/8 or 2001:db8::/32.",
+                        + "Write it as in 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7.",
                     "apus.yaml:7: listeners[0].allow: a list is no network",
                     "apus.yaml:8: listeners[0].allow: 10.0.0.0/8 stands in the list already",
                 ]

@@ -46,6 +46,23 @@ struct LoginTests {
         #expect(token.token == "other" && token.user == nil && token.password == nil)
     }
 
+    @Test("names the user beside a token, so that the broker refuses somebody else's")
+    func tokenOfUser() throws {
+        let path = try file("secret")
+        defer { unlink(path) }
+        let configuration = try login("host", ["--user", "otto", "--token-file", path])
+        #expect(configuration.user == "otto" && configuration.token == "secret")
+    }
+
+    @Test("never shows a password in what is said about the address", arguments: ["host:x", "host:", "[::1", "ho st"])
+    func wrongAddress(_ place: String) {
+        let error = #expect(throws: (any Error).self) {
+            try ConnectionOptions.parse(["-s", "apus://anna:geheim@\(place)"])
+        }
+        let text = error.map { ConnectionOptions.fullMessage(for: $0) } ?? ""
+        #expect(text.contains("address") && !text.contains("geheim"), "\(text)")
+    }
+
     @Test("refuses what contradicts itself, and files that hold no secret")
     func contradictions() throws {
         let path = try file("x")

@@ -34,14 +34,15 @@ struct ServeSettingsTests {
                 "--max-connections", "7"))
         #expect(
             configuration.listeners.map(\.address) == [
-                ListenAddress(host: "127.0.0.1", port: 0), ListenAddress(host: "::1", port: 7),
+                .tcp(host: "127.0.0.1", port: 0), .tcp(host: "::1", port: 7),
             ])
         #expect(configuration.eventLoops == 3)
         #expect(configuration.defaultTopic?.name == "inbox")
         #expect(configuration.limits.connectionsMax == 7)
         #expect(configuration.listeners.allSatisfy { !$0.allowsAnonymous })
         let defaults = try self.configuration(Settings())
-        #expect(defaults.listeners.map(\.address) == ListenAddress.loopback)
+        #expect(
+            defaults.listeners.map(\.address) == [.tcp(host: "127.0.0.1", port: 2787), .tcp(host: "::1", port: 2787)])
         #expect(defaults.listeners.allSatisfy { $0.isDefault })
         #expect(configuration.listeners.allSatisfy { !$0.isDefault })
         #expect(defaults.limits == Limits.defaults)
@@ -68,10 +69,10 @@ struct ServeSettingsTests {
                 default-topic: own
             """
         let listeners = try configuration(settings(yaml)).listeners
-        var unix = ListenerConfiguration(try ListenAddress("unix:/run/apus.sock"))
+        var unix = ListenerConfiguration(.unix(path: "/run/apus.sock"))
         unix.defaultTopic = try Topic("all")
         var own = ListenerConfiguration(
-            ListenAddress(host: "127.0.0.1", port: 1),
+            .tcp(host: "127.0.0.1", port: 1),
             tls: TLSConfigurationFiles(
                 certificate: "c.pem", key: "k.pem", clientCA: "ca.pem", clientCertificates: .request),
             allowsAnonymous: true)

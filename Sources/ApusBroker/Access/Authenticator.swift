@@ -5,14 +5,6 @@ package import ApusModel
 internal import NIOConcurrencyHelpers
 package import NIOCore
 
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
-
 /// Checks what peers say about who they are, for every door: a few at a time, on threads of its own, failures ever more
 /// slowly. A flood of logins costs these threads and nothing else.
 package final class Authenticator: Sendable {
@@ -64,11 +56,16 @@ package final class Authenticator: Sendable {
     package func authenticate(_ credentials: Credentials, on loop: any EventLoop, reply: @escaping Reply) {
         // No name is longer: the records are bounded by their number.
         let user = String(decoding: (credentials.user ?? "").utf8.prefix(255), as: UTF8.self)
-        let key = FailedLogins.Key(address: PeerAddress.group(credentials.peerAddress), user: user)
+        let key = FailedLogins.Key(address: Authenticator.holder(credentials.peerAddress), user: user)
         let job = Job(credentials: credentials, key: key, loop: loop, reply: reply)
         // A token cannot be guessed: what fails is a device whose token has expired, and others behind the same address
         // do not wait for that one.
         if job.isToken { enqueue(job) } else { begin(job) }
+    }
+
+    /// Who is slowed for what fails from an address.
+    static func holder(_ peerAddress: String) -> String {
+        IPAddress(peerAddress.prefix { $0 != "%" })?.holder.description ?? peerAddress
     }
 
     private func begin(_ job: Job) {
@@ -135,23 +132,5 @@ package final class Authenticator: Sendable {
             }
         }
         job.loop.execute { job.reply(result) }
-    }
-}
-
-/// Peers by address.
-package enum PeerAddress {
-    /// Whoever has one IPv6 address mostly has 2^64 of them: the first half is what counts.
-    package static func group(_ address: String) -> String {
-        var bytes = [UInt8](repeating: 0, count: 16)
-        // Without its zone.
-        guard address.contains(":"), inet_pton(AF_INET6, String(address.prefix { $0 != "%" }), &bytes) == 1 else {
-            return address
-        }
-        // An IPv4 address in the clothes of an IPv6 one.
-        if bytes.starts(with: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]) {
-            return bytes[12...].map(String.init).joined(separator: ".")
-        }
-        let parts = stride(from: 0, to: 8, by: 2).map { String(Int(bytes[$0]) << 8 | Int(bytes[$0 + 1]), radix: 16) }
-        return parts.joined(separator: ":") + "::/64"
     }
 }

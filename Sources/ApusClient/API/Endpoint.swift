@@ -6,9 +6,9 @@
 /// `[fe80::1%eth0]:2787`. In user and password, `%40` and the like stand for bytes that would otherwise separate.
 public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// The port of the native protocol where none is named.
-    public static let defaultPort = 2787
+    public static let defaultPort = DefaultPort.native
     /// The same with TLS.
-    public static let defaultTLSPort = 2789
+    public static let defaultTLSPort = DefaultPort.nativeTLS
     /// `apus://127.0.0.1:2787`.
     public static let local = Endpoint(place: .tcp(host: "127.0.0.1", port: Endpoint.defaultPort))
 

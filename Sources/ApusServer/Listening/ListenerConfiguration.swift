@@ -2,7 +2,7 @@ package import ApusModel
 
 /// One way into the broker: where it listens, what it speaks, who may come in, and how many.
 package struct ListenerConfiguration: Sendable, Hashable {
-    package var address: ListenAddress
+    package var address: BindAddress
     /// nil: no TLS.
     package var tls: TLSConfigurationFiles?
     /// Who may connect; empty is everybody. ``deny`` goes first.
@@ -24,11 +24,10 @@ package struct ListenerConfiguration: Sendable, Hashable {
     /// Whether nobody named it: `::1` is listened on by default where the machine has IPv6.
     package var isDefault = false
 
-    package init(_ address: ListenAddress, tls: TLSConfigurationFiles? = nil, allowsAnonymous: Bool = false) {
+    package init(_ address: BindAddress, tls: TLSConfigurationFiles? = nil, allowsAnonymous: Bool = false) {
         self.address = address
         self.tls = tls
         self.allowsAnonymous = allowsAnonymous
-        if tls != nil { self.address.isTLS = true }
     }
 
     /// Whether it demands something of a peer that tells who it is.
@@ -39,12 +38,7 @@ package struct ListenerConfiguration: Sendable, Hashable {
 
     /// - Throws: `usage` where parts contradict each other.
     package func check() throws(ApusError) {
-        guard address.isTLS == (tls != nil) else {
-            throw ApusError(
-                .usage, "cannot listen on \(address) with TLS: no certificate is configured for it",
-                hint: "Name a certificate and its key: --tls-cert and --tls-key.")
-        }
-        if case .unix = address.place, tls != nil {
+        if case .unix = address, tls != nil {
             throw ApusError(.usage, "\(address) is a Unix socket, which needs no TLS")
         }
         try tls?.check()

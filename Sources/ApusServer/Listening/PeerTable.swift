@@ -1,3 +1,4 @@
+internal import ApusModel
 internal import NIOCore
 
 /// How many connections each address has, and how fast it makes new ones: a value without a clock.

@@ -24,7 +24,7 @@ extension Broker.Configuration {
         listeners = []
         for (index, listener) in settings.listeners.enumerated() {
             do throws(ApusError) {
-                let configuration = try ListenerConfiguration(listener)
+                let configuration = ListenerConfiguration(listener)
                 try configuration.check()
                 listeners.append(configuration)
             } catch {
@@ -52,12 +52,12 @@ extension Broker.Configuration {
 }
 
 extension ListenerConfiguration {
-    init(_ settings: ListenerSettings) throws(ApusError) {
+    init(_ settings: ListenerSettings) {
         self.init(
-            try ListenAddress(settings.address.value.description), tls: settings.tls.map(TLSConfigurationFiles.init),
+            settings.address.value, tls: settings.tls.map(TLSConfigurationFiles.init),
             allowsAnonymous: settings.allowsAnonymous.value)
-        allow = try settings.allow.value.map { (network) throws(ApusError) in try Network(network.description) }
-        deny = try settings.deny.value.map { (network) throws(ApusError) in try Network(network.description) }
+        allow = settings.allow.value
+        deny = settings.deny.value
         connectionsMax = settings.limits[.connections]?.value
         connectionsPerAddressMax = settings.limits[.connectionsPerAddress]?.value
         connectRate = settings.limits[.connectRate]?.value

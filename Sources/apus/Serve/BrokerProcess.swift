@@ -19,7 +19,7 @@ struct BrokerProcess {
         raiseDescriptorLimit()
         // Before anything is opened or announced: a signal that comes early is obeyed, too.
         let signals = ServeSignals()
-        let watch = try await BrokerWatch.start(http: try BrokerWatch.HTTP(settings), configuration, control)
+        let watch = try await BrokerWatch.start(http: BrokerWatch.HTTP(settings), configuration, control)
         do throws(ApusError) {
             try await run(signals, watch)
         } catch {

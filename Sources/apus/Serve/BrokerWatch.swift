@@ -27,16 +27,16 @@ final class BrokerWatch: Sendable {
 
     /// The HTTP door as it is configured.
     struct HTTP: Sendable {
-        var address: HTTPAddress
+        var address: BindAddress
         /// Whether other machines may reach it although there are no users.
         var allowsAnonymous = false
         /// Whether the metrics are for everybody, although there are users.
         var showsMetricsToAnybody = false
 
         /// - Returns: nil where there is no HTTP door.
-        init?(_ settings: Settings) throws(ApusError) {
+        init?(_ settings: Settings) {
             guard let address = settings.http.address.value else { return nil }
-            self.address = try HTTPAddress(address.description)
+            self.address = address
             allowsAnonymous = settings.allowsAnonymous.value
             showsMetricsToAnybody = settings.http.anonymousMetrics.value
         }
@@ -51,7 +51,8 @@ final class BrokerWatch: Sendable {
         let watch = BrokerWatch(notify: SystemdNotify(environment: environment))
         guard let http else { return watch }
         let isClosed = !configuration.access.isOpen
-        guard http.address.isLoopback || isClosed || http.allowsAnonymous || http.showsMetricsToAnybody else {
+        guard http.address.reach == .thisMachine || isClosed || http.allowsAnonymous || http.showsMetricsToAnybody
+        else {
             throw ApusError(
                 .notAllowed, "other machines can reach \(http.address), and there is no authentication",
                 hint: "Serve HTTP on 127.0.0.1 or [::1], or say --allow-anonymous if everybody may see the figures.")

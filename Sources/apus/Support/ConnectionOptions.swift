@@ -12,9 +12,8 @@ struct ConnectionOptions: ParsableArguments, Sendable {
             "The broker: apus://host[:port], apuss:// for TLS, or just host[:port].",
             discussion:
                 "Without it $APUS_SERVER, else \(Endpoint.local). It may say who logs in, apus://user:password@host; but others see a password in the list of processes.",
-            valueName: "server"),
-        transform: parsing(Endpoint.init))
-    var server: Endpoint?
+            valueName: "server"))
+    var server: String?
 
     @OptionGroup var login: LoginOptions
 
@@ -51,8 +50,13 @@ struct ConnectionOptions: ParsableArguments, Sendable {
     /// Whether somebody said which broker.
     var namesServer: Bool { server != nil || getenv("APUS_SERVER").map { $0.pointee != 0 } ?? false }
 
+    /// Not as the option's own transformation: its errors show the value, and that may hold a password.
+    func validate() throws {
+        if let server { _ = try parsing(Endpoint.init)(server) }
+    }
+
     func endpoint() throws(ApusError) -> Endpoint {
-        if let server { return server }
+        if let server { return try Endpoint(server) }
         guard let variable = getenv("APUS_SERVER") else { return .local }
         let text = String(cString: variable)
         if text.isEmpty { return .local }

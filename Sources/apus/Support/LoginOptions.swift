@@ -28,6 +28,8 @@ struct LoginOptions: ParsableArguments, Sendable {
         }
         if let tokenFile {
             configuration.token = try SecretInput.file(tokenFile, "the token")
+            // The broker refuses somebody else's token.
+            configuration.user = user
             return
         }
         let namesUser = user != nil || passwordFile != nil || configuration.endpoint.user != nil

@@ -1,14 +1,5 @@
-package import ApusModel
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
-
-/// Where to listen, as it is written: `HOST:PORT`, `[::1]:2787`, `:2787` for all interfaces, `unix:/run/apus.sock`.
+/// Where to listen, as it is written: `HOST:PORT`, `[::1]:2787`, `[fe80::1%eth0]:2787`, `:2787` for all interfaces, a
+/// name for every address that it resolves to, `unix:/run/apus.sock`. Port 0 takes a free one.
 package enum BindAddress: Hashable, Sendable, CustomStringConvertible {
     /// An empty host is all interfaces.
     case tcp(host: String, port: Int)
@@ -17,20 +8,22 @@ package enum BindAddress: Hashable, Sendable, CustomStringConvertible {
     package static let hint =
         "Write HOST:PORT, as in 127.0.0.1:2787, \"[::1]:2787\" or :2787 for all interfaces, or unix:/path/of/socket."
 
-    /// What `sun_path` holds.
+    /// What `sun_path` of Linux holds, without the closing NUL.
     private static let unixPathBytesMax = 107
 
+    /// - Parameters:
+    ///   - defaultPort: where none is written.
+    ///   - scheme: what may stand before it, as in the URL that is copied from somewhere.
     /// - Throws: `usage`, saying how an address is written.
-    package init(_ text: String, defaultPort: Int) throws(ApusError) {
+    package init(_ text: String, defaultPort: Int, scheme: String = "apus") throws(ApusError) {
         func problem(_ what: String) -> ApusError {
-            ApusError(.usage, "cannot listen on \"\(shown(text))\": \(what)", hint: BindAddress.hint)
+            ApusError(.usage, "cannot listen on \"\(text.shown)\": \(what)", hint: BindAddress.hint)
         }
         guard !text.isEmpty, text.unicodeScalars.allSatisfy({ $0.value > 0x20 && $0.value != 0x7F }) else {
             throw problem(text.isEmpty ? "it is empty" : "there is a space or a control character in it")
         }
-        if text.hasPrefix("unix:") {
-            let path = text.dropFirst("unix:".count)
-            guard !path.isEmpty else { throw problem("the path is missing") }
+        if let path = BindAddress.unixPath(text) {
+            guard path.hasPrefix("/"), path.utf8.count > 1 else { throw problem("the socket's path is not absolute") }
             guard path.utf8.count <= BindAddress.unixPathBytesMax else {
                 throw problem("the path of a Unix socket has at most \(BindAddress.unixPathBytesMax) bytes")
             }
@@ -38,27 +31,48 @@ package enum BindAddress: Hashable, Sendable, CustomStringConvertible {
             return
         }
         var rest = text[...]
-        if rest.hasPrefix("apus://") { rest = rest.dropFirst("apus://".count) }
+        if rest.hasPrefix("\(scheme)://") { rest = rest.dropFirst(scheme.count + 3) }
+        guard !rest.hasPrefix("apuss:") else {
+            throw problem("a listener speaks TLS where the configuration file gives it a certificate (listeners, tls)")
+        }
         let host: Substring
         if rest.hasPrefix("[") {
             guard let end = rest.firstIndex(of: "]") else { throw problem("'[' without ']'") }
             host = rest.dropFirst()[..<end]
             rest = rest[rest.index(after: end)...]
-            guard AddressBytes(String(host))?.isIPv6 == true else { throw problem("no IPv6 address in the brackets") }
+            guard host.contains(":"), BindAddress.numeric(host) != nil else {
+                throw problem("no IPv6 address in the brackets")
+            }
         } else {
             let colon = rest.firstIndex(of: ":") ?? rest.endIndex
             host = rest[..<colon]
             rest = rest[colon...]
             guard !rest.dropFirst().contains(":") else { throw problem("an IPv6 address stands in brackets") }
         }
+        let name = host == "*" ? "" : String(host)
         guard !rest.isEmpty else {
-            self = .tcp(host: String(host), port: defaultPort)
+            self = .tcp(host: name, port: defaultPort)
             return
         }
-        guard rest.first == ":", let port = LimitText.number(rest.dropFirst()), port <= 65_535 else {
+        guard rest.first == ":", let port = rest.dropFirst().decimal, port <= 65_535 else {
             throw problem("the port is not a number from 0 to 65535")
         }
-        self = .tcp(host: String(host), port: port)
+        self = .tcp(host: name, port: port)
+    }
+
+    private static func unixPath(_ text: String) -> Substring? {
+        for scheme in ["apus+unix://", "unix://", "unix:"] where text.hasPrefix(scheme) {
+            return text.dropFirst(scheme.count)
+        }
+        return nil
+    }
+
+    /// - Returns: nil for a name.
+    private static func numeric(_ host: some StringProtocol) -> IPAddress? {
+        let parts = host.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false)
+        if parts.count == 1 { return IPAddress(host) }
+        // Only addresses of IPv6 have a zone.
+        return parts[1].isEmpty || !parts[0].contains(":") ? nil : IPAddress(parts[0])
     }
 
     /// In the form in which it is read.
@@ -81,56 +95,42 @@ extension BindAddress {
     package var reach: Reach {
         guard case .tcp(let host, _) = self else { return .thisMachine }
         if host.isEmpty { return .otherMachines }
-        if let bytes = AddressBytes(host) { return bytes.isLoopback ? .thisMachine : .otherMachines }
+        if let address = BindAddress.numeric(host) { return address.isLoopback ? .thisMachine : .otherMachines }
         let name = host.lowercased()
         return name == "localhost" || name.hasSuffix(".localhost") ? .thisMachine : .unknown
     }
 
+    package var isEveryInterface: Bool {
+        guard case .tcp(let host, _) = self else { return false }
+        return host.isEmpty
+    }
+
     /// Whether both cannot be listened on at once.
-    func collides(with other: BindAddress) -> Bool {
+    package func collides(with other: BindAddress) -> Bool {
         switch (self, other) {
         case (.unix(let a), .unix(let b)): return a == b
         case (.tcp(let a, let portA), .tcp(let b, let portB)):
             // Each listener on port 0 gets a port of its own.
             guard portA == portB, portA != 0 else { return false }
             if a.isEmpty || b.isEmpty { return true }
-            guard let bytesA = AddressBytes(a), let bytesB = AddressBytes(b) else {
+            guard let first = BindAddress.numeric(a), let second = BindAddress.numeric(b) else {
                 return a.lowercased() == b.lowercased()
             }
-            guard bytesA.isIPv6 == bytesB.isIPv6 else { return false }
-            return bytesA == bytesB || bytesA.isUnspecified || bytesB.isUnspecified
+            guard first.isV4 == second.isV4 else { return false }
+            return first == second && a.zone == b.zone || first.isUnspecified || second.isUnspecified
         default: return false
         }
     }
 }
 
-/// A numeric address: 4 or 16 bytes in network order.
-struct AddressBytes: Hashable {
-    let bytes: [UInt8]
-    /// Of a link-local address: `eth0`.
-    let zone: String
+/// The ports that are used where none is named.
+package enum DefaultPort {
+    package static let native = 2_787
+    package static let http = 2_788
+    package static let nativeTLS = 2_789
+}
 
-    /// - Returns: nil for what is no numeric address.
-    init?(_ text: String) {
-        let parts = text.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false)
-        zone = parts.count > 1 ? String(parts[1]) : ""
-        guard let address = parts.first.map(String.init), parts.count == 1 || !zone.isEmpty else { return nil }
-        var v4 = in_addr()
-        var v6 = in6_addr()
-        if parts.count == 1, inet_pton(AF_INET, address, &v4) == 1 {
-            bytes = withUnsafeBytes(of: v4) { Array($0) }
-        } else if inet_pton(AF_INET6, address, &v6) == 1 {
-            bytes = withUnsafeBytes(of: v6) { Array($0) }
-        } else {
-            return nil
-        }
-    }
-
-    var isIPv6: Bool { bytes.count == 16 }
-    var isUnspecified: Bool { bytes.allSatisfy { $0 == 0 } }
-
-    var isLoopback: Bool {
-        guard isIPv6 else { return bytes[0] == 127 }
-        return bytes.dropLast().allSatisfy { $0 == 0 } && bytes[15] == 1
-    }
+extension String {
+    /// Of a link-local address: `%eth0`.
+    fileprivate var zone: Substring { self[(firstIndex(of: "%") ?? endIndex)...] }
 }
