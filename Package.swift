@@ -176,7 +176,7 @@ let package = Package(
             name: "ApusTests",
             dependencies: [
                 "apus", "ApusSettings", "ApusModel", "ApusWire", "ApusClient", "ApusBroker", "ApusServer", "ApusHTTP",
-                nio, nioPosix, nioLocks, logging, arguments,
+                "ApusTesting", nio, nioPosix, nioLocks, logging, arguments,
             ],
             swiftSettings: settings),
         // Real processes through the command line: it needs the built `apus` beside it.

@@ -75,16 +75,20 @@ extension Broker {
 
     /// Reads the certificates of all listeners again.
     ///
-    /// - Returns: makes them those of new connections; connections that are open go on. nil where there are none.
+    /// - Returns: makes them those of new connections; connections that are open go on. nil where nothing is new.
     /// - Throws: `tls-failed`, naming the file and what is wrong with it.
     package func readTLS() async throws(ApusError) -> (@Sendable () -> Void)? {
         let identities = listening.withLockedValue { $0.listeners.compactMap(\.identity) }
         guard !identities.isEmpty else { return nil }
-        let logger = configuration.logger
-        let contexts = try await Broker.offLoop { () throws(ApusError) in
-            try identities.map { (identity) throws(ApusError) in try identity.files.load(logger) }
+        let exchanges = try await Broker.offLoop { () throws(ApusError) in
+            var exchanges: [@Sendable () -> Void] = []
+            for identity in identities {
+                if let exchange = try identity.reread() { exchanges.append(exchange) }
+            }
+            return exchanges
         }
-        return { for (identity, context) in zip(identities, contexts) { identity.exchange(context) } }
+        guard !exchanges.isEmpty else { return nil }
+        return { for exchange in exchanges { exchange() } }
     }
 
     /// Runs what waits for the disk where it keeps nobody from running.

@@ -72,7 +72,8 @@ package final class Broker: Sendable {
         let readers = WorkerPool()
         let queryWorkers = WorkerPool()
         let loginWorkers = WorkerPool()
-        let logins = Authenticator(access: configuration.access, workers: loginWorkers, limits: limits)
+        let logins = Authenticator(
+            access: configuration.access, workers: loginWorkers, limits: limits, logger: configuration.logger)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
         let admission = Admission(connectionsMax: limits.connectionsMax, loopbackReserve: limits.loopbackReserve)
         let gauges = Gauges()

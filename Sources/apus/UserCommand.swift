@@ -18,10 +18,11 @@ struct UserCommand: AsyncParsableCommand {
               apus user add anna --publish 'sensors/%u/#' --subscribe '#' --history '#'
               apus user grant anna subscribe 'private/#' --deny
               apus user token add anna --expires 90d --note 'backup job' > token
+              apus user certificate add anna anna.example
               apus user list
             """,
         subcommands: [
             UserAddCommand.self, UserRemoveCommand.self, UserListCommand.self, UserPasswdCommand.self,
-            UserTokenCommand.self, UserGrantCommand.self, UserRevokeCommand.self,
+            UserTokenCommand.self, UserCertificateCommand.self, UserGrantCommand.self, UserRevokeCommand.self,
         ])
 }

@@ -1,5 +1,6 @@
 import ApusModel
 import ApusTesting
+import Logging
 import NIOCore
 import Testing
 
@@ -277,7 +278,8 @@ struct AuthenticatorTests {
         let access = GatedAccess()
         let workers = WorkerPool()
         defer { workers.close() }
-        let logins = Authenticator(access: access, workers: workers, limits: limits)
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let logins = Authenticator(access: access, workers: workers, limits: limits, logger: logger)
         onThread { workers.run() }
         let loop = ManualLoop()
         let results = Watched<[String]>([])

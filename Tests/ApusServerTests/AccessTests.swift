@@ -140,6 +140,30 @@ struct LoginTests {
         }
     }
 
+    @Test("wrongly is told in the log: who, from where, and never with what; once a minute at notice")
+    func isLogged() async throws {
+        let users = try TestUsers(["anna": []])
+        let log = RecordingLog()
+        try await withBroker(
+            configuration: .with {
+                $0.access = users.access
+                $0.logger = log.logger
+            }
+        ) { broker in
+            for user in ["anna", "otto"] {
+                let peer = try broker.peer()
+                var hello = Hello()
+                (hello.user, hello.password) = (user, "geheim")
+                try peer.send(.hello(hello))
+                #expect(try peer.error().error.code == .notAllowed)
+            }
+            let lines = log.lines.filter { $0.contains("a login was refused") }
+            #expect(lines.map { String($0.prefix { $0 != " " }) } == ["notice", "info"])
+            #expect(lines.first?.contains("user=anna") == true && lines.first?.contains("peer=127.0.0.1") == true)
+            #expect(log.lines.allSatisfy { !$0.contains("geheim") })
+        }
+    }
+
     @Test("is needed before anything else, where no anonymous peers are let in")
     func isNeeded() async throws {
         try await withUsers { broker, _ in

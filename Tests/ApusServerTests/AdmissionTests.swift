@@ -1,3 +1,4 @@
+import ApusBroker
 import ApusModel
 import ApusTesting
 import ApusWire

@@ -15,6 +15,8 @@ final class EmbeddedDoor {
     let hub: Hub
     private let door: NativeDoor
 
+    private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
     init(limits: Limits = .defaults) {
         let store = MemoryStore()
         let workers = WorkerPool()
@@ -28,7 +30,8 @@ final class EmbeddedDoor {
         door = NativeDoor(
             hub: hub, loop: loop, turns: turns, intake: intake, limits: limits, loops: 1, log: "memory",
             defaultTopic: nil, queries: store, queryWorkers: workers, gauges: Gauges(), metrics: BrokerMetrics(),
-            logins: Authenticator(access: OpenAccess(), workers: workers, limits: limits), clock: { 1_000_000 },
+            logins: Authenticator(access: OpenAccess(), workers: workers, limits: limits, logger: logger),
+            clock: { 1_000_000 },
             gatherFigures: { $0() }, makeStatus: { _ in .object([]) })
         announcer.add(Port(loop: loop, hub: NIOLoopBound(hub, eventLoop: loop)))
     }
@@ -41,7 +44,6 @@ final class EmbeddedDoor {
     }
 
     func connect() throws -> EmbeddedChannel {
-        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let origin = ConnectionOrigin(
             listener: ListenerConfiguration(.tcp(host: "127.0.0.1", port: 0)), peerAddress: "127.0.0.1",
             isLocal: true)

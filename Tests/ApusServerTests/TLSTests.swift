@@ -111,6 +111,8 @@ struct TLSTests {
             #expect(throws: ApusError.self) { try block { _ = try await broker.broker.readTLS() } }
             try broker.peer().ping()
 
+            try install("server.pem", "server.key")
+            #expect(try block { try await broker.broker.readTLS() == nil }, "nothing is new")
             try install("other-server.pem", "other-server.key")
             try block { try await broker.broker.readTLS()?() }
             #expect(try failure(broker.peer()) != nil, "the new certificate is another authority's")

@@ -1,6 +1,9 @@
 import ApusModel
+import ApusServer
+import ApusTesting
 import Foundation
 import Glibc
+import NIOCore
 import Testing
 
 @testable import apus
@@ -94,6 +97,38 @@ struct DoctorTests {
         #expect(finding("127.0.0.1", 0)?.state == .ok)
         #expect(finding("192.0.2.1", 0)?.state == .problem, "no address of this machine")
         #expect(finding("no.such.host.invalid", 0)?.state == .problem)
+    }
+
+    @Test("tells whether a Unix socket can be made, and finds nothing in the way of one that was left behind")
+    func unixSockets() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let path = "\(folder.path)/a.sock"
+        func state() -> Finding.State { UnixSocketCheck.check(path, broker: nil).state }
+        #expect(state() == .ok)
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        let address = try SocketAddress(unixDomainSocketPath: path)
+        try #require(address.withSockAddr { bind(descriptor, $0, socklen_t($1)) } == 0)
+        #expect(state() == .ok)
+        #expect(UnixSocketCheck.check(path, broker: 77).found.contains("77"))
+        unlink(path)
+        try "x".write(toFile: path, atomically: false, encoding: .utf8)
+        #expect(state() == .problem)
+        #expect(UnixSocketCheck.check("/no/such/folder/a.sock", broker: nil).state == .warning)
+    }
+
+    @Test("reads certificates and keys as the broker would")
+    func certificates() {
+        func findings(_ certificate: String, _ key: String) -> [Finding.State] {
+            let files = TLSConfigurationFiles(
+                certificate: TestCertificates.path(certificate), key: TestCertificates.path(key))
+            return CertificateCheck.check(files).filter { !$0.found.contains("everybody") }.map(\.state)
+        }
+        #expect(findings("server.pem", "other-server.key") == [.problem])
+        #expect(findings("none.pem", "server.key") == [.problem])
+        #expect(findings("expired.pem", "expired.key") == [.warning])
     }
 
     @Test("finds who holds a broker's lock in the system's table")

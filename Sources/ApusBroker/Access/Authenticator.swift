@@ -2,6 +2,7 @@
 // identity or a refusal. Bounded by `login-queue`, `login-delay` and `login-records`.
 
 package import ApusModel
+package import Logging
 internal import NIOConcurrencyHelpers
 package import NIOCore
 
@@ -38,10 +39,13 @@ package final class Authenticator: Sendable {
     package let access: any AccessControl
     private let workers: WorkerPool
     private let state: NIOLockedValueBox<State>
+    private let refusals = OnceAMinute()
+    private let logger: Logger
 
     /// - Parameter workers: the threads that check passwords; they do nothing else.
-    package init(access: any AccessControl, workers: WorkerPool, limits: Limits) {
+    package init(access: any AccessControl, workers: WorkerPool, limits: Limits, logger: Logger) {
         self.access = access
+        self.logger = logger
         self.workers = workers
         state = NIOLockedValueBox(
             State(
@@ -131,6 +135,18 @@ package final class Authenticator: Sendable {
                 state.counts.refused += 1
             }
         }
+        if case .failure(let error) = result { log(error, job.credentials) }
         job.loop.execute { job.reply(result) }
+    }
+
+    /// One line each at info, and one a minute that is seen without it: a flood of guesses does not fill the log.
+    private func log(_ error: ApusError, _ credentials: Credentials) {
+        let times = refusals.happened(now: .now())
+        var metadata: Logger.Metadata = ["peer": "\(credentials.peerAddress)", "reason": "\(error.message)"]
+        // As it was sent, by somebody who is nobody yet.
+        if let user = credentials.user { metadata["user"] = "\(user.shown)" }
+        if let name = credentials.certificateName { metadata["certificate"] = "\(name.shown)" }
+        if let times, times > 1 { metadata["times"] = "\(times)" }
+        logger.log(level: times == nil ? .info : .notice, "a login was refused", metadata: metadata)
     }
 }

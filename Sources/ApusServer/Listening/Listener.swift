@@ -1,7 +1,7 @@
+internal import ApusBroker
 internal import ApusModel
 internal import Logging
 internal import NIOCore
-internal import NIOSSL
 
 /// A listener at work: its configuration, who may come in, and its certificates. Shared by all its sockets.
 final class Listener: Sendable {
@@ -20,9 +20,7 @@ final class Listener: Sendable {
         _ configuration: ListenerConfiguration, limits: Limits, gauges: Gauges, logger: Logger
     ) throws(ApusError) {
         try configuration.check()
-        var context: NIOSSLContext?
-        if let tls = configuration.tls { context = try tls.load(logger) }
-        identity = configuration.tls.flatMap { files in context.map { TLSIdentity(files, $0) } }
+        if let tls = configuration.tls { identity = try TLSIdentity(tls, logger) } else { identity = nil }
         gate = ListenerGate(configuration, limits: limits, now: .now())
         self.configuration = configuration
         self.gauges = gauges

@@ -37,7 +37,6 @@ extension NativeHandler {
         guard context != nil else { return }
         switch result {
         case .failure(let error):
-            logger.info("login refused", metadata: ["peer": "\(origin.peerAddress)", "reason": "\(error.message)"])
             perform(session.authenticationFailed(error))
         case .success(let identity):
             // The users may have changed since it was looked at.

@@ -7,7 +7,7 @@ internal import Foundation
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
-        abstract: "Check this machine: limits, disk, clock, SQLite, ports, permissions, memory.",
+        abstract: "Check this machine: limits, disk, clock, SQLite, ports, certificates, permissions, memory.",
         discussion: """
             Takes the options of 'apus serve' and says what they meet here. Run it as \
             the user that runs the broker. It may run beside a broker: it never \
@@ -97,6 +97,9 @@ struct DoctorCommand: AsyncParsableCommand {
         if let http = settings.http.address.value, let place = PortCheck.Place(http, option: "--http") {
             ports.append(place)
         }
+        let sockets = settings.listeners.compactMap { listener in
+            if case .unix(let path) = listener.address.value { UnixSocketCheck.check(path, broker: broker) } else { nil }
+        }
         let clock = ClockCheck()
         return DescriptorCheck.check(limits)
             + DiskCheck.check(log)
@@ -105,6 +108,8 @@ struct DoctorCommand: AsyncParsableCommand {
             + clock.check(log)
             + SQLiteCheck.check()
             + PortCheck.check(ports, broker: broker)
+            + sockets
+            + CertificateCheck.check(settings.listeners)
             + MemoryCheck.check(limits)
     }
 

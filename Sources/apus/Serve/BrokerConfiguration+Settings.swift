@@ -41,7 +41,7 @@ extension Broker.Configuration {
         var problems: [Problem] = []
         for (index, listener) in listeners.enumerated() {
             do throws(ApusError) {
-                try listener.tls?.test(logger)
+                for warning in try listener.tls?.test() ?? [] { warning.log(to: logger) }
             } catch {
                 let origin = settings.listeners[index].tls?.certificate.origin ?? .standard
                 problems.append(Problem(origin, "listeners[\(index)].tls", error.message))

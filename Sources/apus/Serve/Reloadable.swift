@@ -62,7 +62,7 @@ extension Reloadable {
             guard let exchange = try await broker.readTLS() else { return { [] } }
             return {
                 exchange()
-                return [Change(what: "the certificates are read again")]
+                return [Change(what: "the certificates are changed")]
             }
         }
     }

@@ -39,8 +39,6 @@ struct UserListCommand: ClientCommand {
     private func writeTables(_ users: Users, _ output: Output) {
         var table = Table(
             ["USER", "LOGIN", "ADMIN", "PUBLISH", "SUBSCRIBE", "HISTORY"].map { .init(title: $0) }, width: nil)
-        var tokens = Table(["TOKEN", "USER", "ENDS", "NOTE"].map { .init(title: $0) }, width: nil)
-        let now = LocalTime.now()
         output.write { out in
             for (name, user) in rows(users) {
                 table.append(
@@ -48,17 +46,36 @@ struct UserListCommand: ClientCommand {
                         + Rights.Action.allCases.map { filters(user.rights[$0]) }, to: &out)
             }
             table.finish(to: &out)
-            guard users.users.values.contains(where: { !$0.tokens.isEmpty }) else { return }
-            out.append(UInt8(ascii: "\n"))
-            for (name, user) in rows(users) {
-                for token in user.tokens {
-                    let end = token.expires.map { Timestamp.text($0) + (token.isExpired(at: now) ? " (over)" : "") }
-                    let cells = [token.id, name, end ?? "never", token.note ?? "-"]
-                    tokens.append(cells.map { TerminalText.escaped($0) }, to: &out)
-                }
-            }
-            tokens.finish(to: &out)
+            writeTokens(users, to: &out)
+            writeCertificates(users, to: &out)
         }
+    }
+
+    private func writeTokens(_ users: Users, to out: inout [UInt8]) {
+        guard users.users.values.contains(where: { !$0.tokens.isEmpty }) else { return }
+        var table = Table(["TOKEN", "USER", "ENDS", "NOTE"].map { .init(title: $0) }, width: nil)
+        let now = LocalTime.now()
+        out.append(UInt8(ascii: "\n"))
+        for (name, user) in rows(users) {
+            for token in user.tokens {
+                let end = token.expires.map { Timestamp.text($0) + (token.isExpired(at: now) ? " (over)" : "") }
+                let cells = [token.id, name, end ?? "never", token.note ?? "-"]
+                table.append(cells.map { TerminalText.escaped($0) }, to: &out)
+            }
+        }
+        table.finish(to: &out)
+    }
+
+    private func writeCertificates(_ users: Users, to out: inout [UInt8]) {
+        guard users.users.values.contains(where: { !$0.certificates.isEmpty }) else { return }
+        var table = Table(["CERTIFICATE", "USER"].map { .init(title: $0) }, width: nil)
+        out.append(UInt8(ascii: "\n"))
+        for (name, user) in rows(users) {
+            for certificate in user.certificates {
+                table.append([certificate, name].map { TerminalText.escaped($0) }, to: &out)
+            }
+        }
+        table.finish(to: &out)
     }
 
     private func login(_ name: String, _ user: Users.User) -> String {

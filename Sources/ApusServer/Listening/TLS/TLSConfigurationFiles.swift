@@ -54,25 +54,42 @@ package struct TLSConfigurationFiles: Sendable, Hashable {
 
     /// Reads the files and tries them together, to say now what would be wrong with them later. Blocks on the disk.
     ///
+    /// - Returns: what is usable, and yet not as it should be.
     /// - Throws: `tls-failed`, naming the file and what is wrong with it; `usage` as ``check()``.
-    package func test(_ logger: Logger) throws(ApusError) { _ = try load(logger) }
+    package func test() throws(ApusError) -> [Warning] {
+        let material = try load()
+        _ = try context(material)
+        return warnings(material)
+    }
 
-    /// - Throws: as ``test(_:)``.
-    func load(_ logger: Logger) throws(ApusError) -> NIOSSLContext {
+    /// What the files hold.
+    struct Material: Hashable {
+        let chain: [NIOSSLCertificate]
+        let key: NIOSSLPrivateKey
+        let isKeyReadableByAll: Bool
+        let authorities: [NIOSSLCertificate]?
+    }
+
+    /// - Throws: as ``test()``.
+    func load() throws(ApusError) -> Material {
         try check()
         let chain = try PEMFile.certificates(certificate)
         let keyFile = try PEMFile.privateKey(key)
-        if keyFile.isReadableByAll {
-            logger.warning("everybody on this machine may read the private key", metadata: ["file": "\(key)"])
-        }
-        warn(of: chain, logger)
+        var authorities: [NIOSSLCertificate]?
+        if let clientCA { authorities = try PEMFile.certificates(clientCA) }
+        return Material(
+            chain: chain, key: keyFile.key, isKeyReadableByAll: keyFile.isReadableByAll, authorities: authorities)
+    }
+
+    /// - Throws: as ``test()``.
+    func context(_ material: Material) throws(ApusError) -> NIOSSLContext {
         var configuration = TLSConfiguration.makeServerConfiguration(
-            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(keyFile.key))
+            certificateChain: material.chain.map { .certificate($0) }, privateKey: .privateKey(material.key))
         configuration.minimumTLSVersion = .tlsv12
         // A peer that has gone is not waited for to take its leave.
         configuration.shutdownTimeout = NativeHandler.lingerTime
-        if let clientCA {
-            configuration.trustRoots = .certificates(try PEMFile.certificates(clientCA))
+        if let authorities = material.authorities {
+            configuration.trustRoots = .certificates(authorities)
             configuration.certificateVerification =
                 clientCertificates == .require ? .noHostnameVerification : .optionalVerification
             configuration.sendCANameList = true
@@ -86,19 +103,40 @@ package struct TLSConfigurationFiles: Sendable, Hashable {
         }
     }
 
-    private func warn(of chain: [NIOSSLCertificate], _ logger: Logger) {
-        let now = time(nil)
-        for certificate in chain {
-            let end = Timestamp.text(Microseconds(certificate.notValidAfter) * 1_000_000)
-            let metadata: Logger.Metadata = ["file": "\(self.certificate)", "until": "\(end)"]
-            if certificate.notValidAfter < now {
-                logger.warning("a certificate has expired; clients will refuse it", metadata: metadata)
-            } else if certificate.notValidBefore > now {
-                logger.warning("a certificate is not valid yet; clients will refuse it", metadata: metadata)
-            } else if certificate.notValidAfter - now < TLSConfigurationFiles.noticeSeconds {
-                logger.warning("a certificate expires soon", metadata: metadata)
-            }
+    package struct Warning: Hashable, Sendable {
+        package let what: String
+        package let file: String
+        /// Of a certificate: the last moment of its time.
+        package var until: String?
+
+        package func log(to logger: Logger) {
+            var metadata: Logger.Metadata = ["file": "\(file)"]
+            if let until { metadata["until"] = "\(until)" }
+            logger.warning("\(what)", metadata: metadata)
         }
+    }
+
+    func warnings(_ material: Material) -> [Warning] {
+        var warnings: [Warning] = []
+        if material.isKeyReadableByAll {
+            warnings.append(Warning(what: "everybody on this machine may read the private key", file: key))
+        }
+        let now = time(nil)
+        for certificate in material.chain {
+            let what: String
+            if certificate.notValidAfter < now {
+                what = "a certificate has expired; clients will refuse it"
+            } else if certificate.notValidBefore > now {
+                what = "a certificate is not valid yet; clients will refuse it"
+            } else if certificate.notValidAfter - now < TLSConfigurationFiles.noticeSeconds {
+                what = "a certificate expires soon"
+            } else {
+                continue
+            }
+            let end = Timestamp.text(Microseconds(certificate.notValidAfter) * 1_000_000)
+            warnings.append(Warning(what: what, file: self.certificate, until: end))
+        }
+        return warnings
     }
 
     /// Two weeks.

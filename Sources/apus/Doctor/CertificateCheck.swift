@@ -1,0 +1,30 @@
+internal import ApusModel
+internal import ApusServer
+internal import ApusSettings
+
+/// Whether the certificates and keys that the configuration names can be used, now and for a while.
+enum CertificateCheck {
+    static func check(_ listeners: [ListenerSettings]) -> [Finding] {
+        listeners.flatMap { listener in listener.tls.map { check(TLSConfigurationFiles($0)) } ?? [] }
+    }
+
+    /// Of one listener, as it would read them.
+    static func check(_ files: TLSConfigurationFiles) -> [Finding] {
+        do throws(ApusError) {
+            let warnings = try files.test()
+            guard !warnings.isEmpty else {
+                return [.ok("certificate", "\(files.certificate) can be used, for two weeks and more")]
+            }
+            return warnings.map { warning in
+                let until = warning.until.map { " (until \($0))" } ?? ""
+                return .warning(
+                    "certificate", "\(warning.file): \(warning.what)\(until)",
+                    warning.until == nil
+                        ? "chmod o-r '\(warning.file)'"
+                        : "Put a new one there: the broker takes it over within a second or two, without a restart.")
+            }
+        } catch {
+            return [.problem("certificate", error.message, error.hint ?? "Name another file in the configuration.")]
+        }
+    }
+}
