@@ -98,7 +98,8 @@ struct DoctorCommand: AsyncParsableCommand {
             ports.append(place)
         }
         let sockets = settings.listeners.compactMap { listener in
-            if case .unix(let path) = listener.address.value { UnixSocketCheck.check(path, broker: broker) } else { nil }
+            guard case .unix(let path) = listener.address.value else { return nil as Finding? }
+            return UnixSocketCheck.check(path, broker: broker)
         }
         let clock = ClockCheck()
         return DescriptorCheck.check(limits)
