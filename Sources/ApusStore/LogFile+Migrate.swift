@@ -77,11 +77,11 @@ extension LogFile {
         let before = "The file is as it was, and \(copy.path) is a copy of it"
         if failure.isFull {
             return ApusError(
-                .storageFull, "cannot open \(path): \(failure.text)", hint: "\(before). Make room, and start again.")
+                .storageFull, "cannot open \(path): \(failure)", hint: "\(before). Make room, and start again.")
         }
         guard !failure.isBusy, !failure.isDamage else { return opening(failure) }
         return ApusError(
-            .input, "cannot open \(path): \(failure.text)",
+            .input, "cannot open \(path): \(failure)",
             hint: "\(before). Go on with the Apus that wrote it, and please report this.")
     }
 }

@@ -155,10 +155,10 @@ struct LogFile {
         switch failure.primary {
         case SQLITE_CANTOPEN, SQLITE_READONLY, SQLITE_PERM:
             return ApusError(
-                .input, "cannot open \(path): \(failure.text)",
+                .input, "cannot open \(path): \(failure)",
                 hint: "The broker needs to read and write the file and its directory.")
         case SQLITE_FULL:
-            return ApusError(.storageFull, "cannot open \(path): \(failure.text)", hint: "Make room on the disk.")
+            return ApusError(.storageFull, "cannot open \(path): \(failure)", hint: "Make room on the disk.")
         default: return failure.asError(path: path)
         }
     }

@@ -40,7 +40,7 @@ extension LogWriter {
             let failure = SQLiteFailure(code: code, on: connection, doing: "copying the write-ahead log")
             // The log itself has everything: a full disk only puts off the copying.
             guard failure.isBusy || failure.isFull else { throw .unknown(path: file.path, failure) }
-            logger.warning("a checkpoint is put off", metadata: ["reason": "\(failure.text)"])
+            logger.warning("a checkpoint is put off", metadata: ["reason": "\(failure)"])
             wal.putOff()
             return false
         }

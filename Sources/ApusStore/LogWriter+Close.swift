@@ -27,6 +27,19 @@ extension LogWriter {
     }
 
     private func writeFarewell() throws(ApusError) {
+        var refusal = try noteCleanEnd()
+        let isCopied = try copyEverything()
+        // Copying cuts the write-ahead log: there may be room by now.
+        if refusal != nil, isCopied { refusal = try noteCleanEnd() }
+        guard let refusal else { return }
+        logger.warning(
+            "the log is not marked as closed: nothing is missing in it, and the next start goes on at a later seq",
+            metadata: ["path": "\(file.path)", "reason": "\(refusal.message)"])
+    }
+
+    /// - Returns: why it is not noted, where the disk is full or another process has locked the log: then everything that
+    ///   was acknowledged is there all the same.
+    private func noteCleanEnd() throws(ApusError) -> ApusError? {
         do {
             try transact(isSynced: true) { () throws(SQLiteFailure) in
                 let reserve = try statements.reserve
@@ -34,19 +47,26 @@ extension LogWriter {
                 reserve.bind(2, Int64(1))
                 try reserve.run("noting a clean end")
             }
+            return nil
         } catch {
             switch error {
-            case .refused(let reason), .fatal(let reason): throw reason
+            case .refused(let reason): return reason
+            case .fatal(let reason): throw reason
             }
         }
+    }
+
+    /// - Returns: whether everything is in the database file.
+    private func copyEverything() throws(ApusError) -> Bool {
         sqlite3_busy_timeout(connection, 200)
         let code = sqlite3_wal_checkpoint_v2(connection, nil, SQLITE_CHECKPOINT_TRUNCATE, nil, nil)
+        if code == SQLITE_OK { return true }
         let failure = SQLiteFailure(code: code, on: connection, doing: "copying the write-ahead log")
         // A foreign reader or a full disk: the write-ahead log stays, complete and synced.
-        guard code == SQLITE_OK || failure.isBusy || failure.isFull else { throw failure.asError(path: file.path) }
-        guard code != SQLITE_OK else { return }
+        guard failure.isBusy || failure.isFull else { throw failure.asError(path: file.path) }
         logger.warning(
             "the write-ahead log stays beside the file: it is complete, and the next start goes on with it",
             metadata: ["path": "\(file.walPath)", "reason": "\(failure)"])
+        return false
     }
 }

@@ -168,6 +168,6 @@ private struct Opening {
         let failure = SQLiteFailure(code: code, on: connection, doing: "copying the write-ahead log")
         guard failure.isBusy || failure.isFull else { throw failure }
         wal.checkpointed(frames: Int(max(copied, 0)), of: Int(max(frames, 0)))
-        logger.warning("the write-ahead log could not be emptied at opening", metadata: ["reason": "\(failure.text)"])
+        logger.warning("the write-ahead log could not be emptied at opening", metadata: ["reason": "\(failure)"])
     }
 }

@@ -3,7 +3,7 @@ internal import GRDB
 internal import GRDBSQLite
 
 /// What SQLite said no to. Its own type, because what follows depends on the code: see ``WriteStop``.
-struct SQLiteFailure: Error {
+struct SQLiteFailure: Error, CustomStringConvertible {
     /// SQLite's extended result code.
     let code: Int32
     /// What the operating system said last on this thread. Only means something beside a code that says I/O error.
@@ -46,20 +46,20 @@ struct SQLiteFailure: Error {
     var isBusy: Bool { primary == SQLITE_BUSY || primary == SQLITE_LOCKED }
     var isDamage: Bool { primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB }
 
-    var text: String { "\(doing): \(message) (SQLite \(code))" }
+    var description: String { "\(doing): \(message) (SQLite \(code))" }
 
     /// As a reader reports it.
     func asError(path: String) -> ApusError {
         if isDamage {
             return ApusError(
-                .logDamaged, "\(path) is damaged: \(text)",
+                .logDamaged, "\(path) is damaged: \(self)",
                 hint: "Copy it and its -wal away, then check it with: sqlite3 FILE 'pragma integrity_check'")
         }
         if isBusy {
             return ApusError(
-                .logBusy, "\(path) is locked by another process: \(text)",
+                .logBusy, "\(path) is locked by another process: \(self)",
                 hint: "Close what writes to it; people read it with sqlite3 'file:\(path)?mode=ro'.")
         }
-        return ApusError(.input, "\(path): \(text)")
+        return ApusError(.input, "\(path): \(self)")
     }
 }

@@ -12,7 +12,7 @@ extension WriteStop {
     static func storageFull(path: String, _ failure: SQLiteFailure) -> WriteStop {
         .refused(
             ApusError(
-                .storageFull, "the disk of \(path) is full: \(failure.text)",
+                .storageFull, "the disk of \(path) is full: \(failure)",
                 hint: "Make room; nothing was recorded, publish it again then."))
     }
 
@@ -24,7 +24,7 @@ extension WriteStop {
     }
 
     static func unknown(path: String, _ failure: SQLiteFailure) -> WriteStop {
-        .fatal(unknown(path: path, failure.text))
+        .fatal(unknown(path: path, "\(failure)"))
     }
 
     static func unknown(path: String, _ what: String) -> ApusError {

@@ -22,6 +22,33 @@ struct FailureTests {
         #expect(try log.store.readAll().map(\.topic) == ["t", "t", "new"])
     }
 
+    @Test("Closing on a full disk is no failure: what was acknowledged is there, and no seq is used again")
+    func closingOnFullDisk() throws {
+        let log = try TestLog()
+        try log.store.publish("t", count: 3)
+        log.disk.fail(.write, .wal, .init(code: Code.full))
+        log.disk.fail(.write, .database, .init(code: Code.full))
+        try log.store.close()
+        log.disk.heal()
+        let store = try TestLog.open(log.path)
+        #expect(try store.readAll().count == 3)
+        #expect(store.head > 3, "not closed cleanly: what was reserved is left out")
+        try store.close()
+    }
+
+    @Test("A full disk on which copying the write-ahead log makes room is closed cleanly")
+    func closingMakesRoom() throws {
+        let log = try TestLog()
+        try log.store.publish("t", count: 3)
+        log.disk.fail(.write, .wal, .init(code: Code.full, count: 1))
+        try log.store.close()
+        log.disk.heal()
+        let store = try TestLog.open(log.path)
+        #expect(store.head == 3)
+        #expect(try store.readAll().count == 3)
+        try store.close()
+    }
+
     @Test("A quota that is used up is a full disk too")
     func quota() throws {
         let log = try TestLog()

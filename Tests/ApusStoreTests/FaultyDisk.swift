@@ -21,6 +21,8 @@ final class DiskFaults: Sendable {
         var code: Int32
         /// So many succeed first.
         var after = 0
+        /// So many fail; then it is healed.
+        var count = Int.max
         /// Half of the bytes of a write arrive all the same; a sync that fails has synced.
         var isPartial = false
         /// What the operating system says.
@@ -58,10 +60,14 @@ final class DiskFaults: Sendable {
             let key = Key(operation: operation, file: file)
             state.counts[key, default: 0] += 1
             guard var fault = state.faults[key] else { return nil }
-            if fault.after == 0 { return fault }
-            fault.after -= 1
-            state.faults[key] = fault
-            return nil
+            if fault.after > 0 {
+                fault.after -= 1
+                state.faults[key] = fault
+                return nil
+            }
+            fault.count -= 1
+            state.faults[key] = fault.count > 0 ? fault : nil
+            return fault
         }
     }
 }

@@ -57,6 +57,7 @@ enum PortCheck {
 
     static func judge(_ place: Place, error: Int32, broker: Int?) -> Finding {
         switch error {
+        case 0 where place.port == 0: return .ok("port", "\(place.text): the system gives a free port")
         case 0: return .ok("port", "\(place.text) is free")
         case EADDRINUSE:
             if let broker { return .ok("port", "\(place.text) is in use; process \(broker) runs a broker on this log") }
