@@ -125,10 +125,10 @@ let package = Package(
             name: "ApusTesting",
             dependencies: ["ApusModel", "ApusWire", "ApusBroker", nio, nioEmbedded, nioTLS, nioSSL, nioLocks],
             swiftSettings: settings),
-        .testTarget(name: "ApusModelTests", dependencies: ["ApusModel", nio], swiftSettings: settings),
+        .testTarget(name: "ApusModelTests", dependencies: ["ApusModel", "ApusTesting", nio], swiftSettings: settings),
         .testTarget(
             name: "ApusWireTests",
-            dependencies: ["ApusModel", "ApusWire", nio],
+            dependencies: ["ApusModel", "ApusWire", "ApusTesting", nio],
             resources: [.copy("Vectors")],
             swiftSettings: settings),
         .testTarget(
@@ -170,7 +170,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ApusSettingsTests",
-            dependencies: ["ApusModel", "ApusSettings", logging],
+            dependencies: ["ApusModel", "ApusSettings", "ApusTesting", logging],
             swiftSettings: settings),
         .testTarget(
             name: "ApusTests",

@@ -25,7 +25,7 @@ while [ "$#" -gt 0 ]; do
     esac
 done
 
-build=$root/.build-release
+build=$release_build
 stage=$build/stage
 maintainer=${APUS_MAINTAINER:-The Apus authors <apus@localhost>}
 
@@ -49,14 +49,9 @@ epoch() {
 }
 
 build_binary() {
-    # As docker/Dockerfile does. No folder of the building machine is searched for libraries when it runs, and all of
-    # them are bound when it starts, so that their table can be made read-only.
-    local options=(-c release --product apus --static-swift-stdlib --scratch-path "$build" --disable-local-rpath
-        -Xlinker -z -Xlinker now)
-    say "building the binary; the first time takes some minutes"
-    swift build "${options[@]}" >&2
+    build_release
     binary=$build/apus
-    strip -o "$binary" "$(swift build "${options[@]}" --show-bin-path)/apus"
+    strip -o "$binary" "$release_binary"
     version=$("$binary" --version)
     version=${version#apus }
     [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+ ]] || die "apus --version says '$version', which is no version"

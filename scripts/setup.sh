@@ -81,6 +81,19 @@ need_packages() {
     [ -z "$packages" ] || die "apt-get installed everything, and yet this is missing: $packages"
 }
 
+# The binary as people get it, and docker/Dockerfile builds it, in a folder of its own: sets release_binary. No folder of
+# the building machine is searched for libraries when it runs, and all of them are bound when it starts, so that their
+# table can be made read-only.
+release_build=$root/.build-release
+
+build_release() {
+    local options=(-c release --product apus --static-swift-stdlib --scratch-path "$release_build"
+        --disable-local-rpath -Xlinker -z -Xlinker now)
+    say "building the release binary; the first time takes some minutes"
+    swift build "${options[@]}" >&2
+    release_binary=$(swift build "${options[@]}" --show-bin-path)/apus
+}
+
 set_up() {
     need_swift
     need_packages "$1"

@@ -2,7 +2,7 @@
 # What takes longer than scripts/test.sh, and looks deeper: brokers killed again and again, sanitizers, fuzzing, the
 # packages on a bare Debian, the container, the metrics. Everything runs also where something before it failed; what failed is said
 # at the end. Without arguments all steps run, else those that are named: torture, thread, address, fuzz, package,
-# container, prometheus.
+# budgets, container, prometheus.
 #
 #   scripts/test-deep.sh thread
 #   APUS_TORTURE_ROUNDS=1000 scripts/test-deep.sh torture
@@ -83,17 +83,25 @@ need_promtool() {
     PATH=$folder/usr/bin:$PATH
 }
 
+# What a message costs in allocations, system calls and fsyncs, against what is checked in.
+budgets() {
+    local counter=$release_build/count-calls.so
+    build_release || return 1
+    clang -O2 -Wall -Werror -shared -fPIC -o "$counter" scripts/count-calls.c -ldl || return 1
+    scripts/budgets.py "$release_binary" "$counter"
+}
+
 # What people install: the packages, tried on a bare Debian.
 package() { scripts/test-package.sh; }
 
 # The image and the Compose files.
 container() { docker/test.sh; }
 
-if [ "$#" -eq 0 ]; then set -- torture thread address fuzz package container prometheus; fi
+if [ "$#" -eq 0 ]; then set -- torture thread address fuzz package budgets container prometheus; fi
 for step in "$@"; do
     case $step in
-    torture | thread | address | fuzz | package | container | prometheus) ;;
-    *) die "there is no step '$step'" "The steps are torture, thread, address, fuzz, package, container and prometheus." ;;
+    torture | thread | address | fuzz | package | budgets | container | prometheus) ;;
+    *) die "there is no step '$step'" "The steps are torture, thread, address, fuzz, package, budgets, container and prometheus." ;;
     esac
 done
 

@@ -28,17 +28,12 @@ struct GetCommand: ClientCommand {
     var force = false
 
     @OptionGroup(title: "The broker")
-    var connection: ConnectionOptions
+    var options: SourceOptions
 
-    @Option(
-        help: ArgumentHelp("Read this file instead of asking a broker; it is not changed.", valueName: "file"),
-        completion: .file(extensions: ["db"]))
-    var db: String?
-
-    var console: Console { connection.console }
+    var console: Console { options.connection.console }
 
     func perform() async throws -> ExitStatus {
-        let source = try await HistorySource.open(file: db, connection)
+        let source = try await options.open()
         var query = HistoryQuery()
         query.fromSeq = seq
         query.toSeq = seq

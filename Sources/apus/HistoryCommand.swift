@@ -32,14 +32,9 @@ struct HistoryCommand: ClientCommand {
     var csv = false
 
     @OptionGroup(title: "The broker")
-    var connection: ConnectionOptions
+    var options: SourceOptions
 
-    @Option(
-        help: ArgumentHelp("Read this file instead of asking a broker; it is not changed.", valueName: "file"),
-        completion: .file(extensions: ["db"]))
-    var db: String?
-
-    var console: Console { connection.console }
+    var console: Console { options.connection.console }
 
     func validate() throws {
         guard !(json && csv) else { throw ValidationError("--json and --csv exclude each other") }
@@ -53,7 +48,7 @@ struct HistoryCommand: ClientCommand {
 
     func perform() async throws -> ExitStatus {
         let query = try selection.query(filters)
-        let source = try await HistorySource.open(file: db, connection)
+        let source = try await options.open()
         let output = Output()
         output.watchForReaderGone()
         var rows = RowPrinter(json: json, csv: csv)

@@ -1,5 +1,6 @@
 import ApusBroker
 import ApusModel
+import ApusTesting
 import NIOCore
 
 /// Submissions and batches, in words of a test.
@@ -39,19 +40,6 @@ func filters(_ texts: String...) throws -> FilterSet {
     FilterSet(try texts.map { (text) throws(ApusError) in try TopicFilter(text) })
 }
 
-/// The same numbers for the same seed, on every machine (SplitMix64).
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
+extension SeededRandom {
     mutating func isTrue(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
 }

@@ -162,7 +162,7 @@ struct PausedPublishersTests {
 
     @Test("get on whatever comes in which order", arguments: UInt64(1)...20)
     func anyOrder(seed: UInt64) throws {
-        var random = SeededGenerator(seed)
+        var random = SeededRandom(seed: seed)
         let bench = Bench(bytesMax: Self.turn * Int.random(in: 1...6, using: &random))
         for number in UInt64(1)...40 {
             let turns = (0..<Int.random(in: 0...5, using: &random)).map { _ in

@@ -1,4 +1,5 @@
 import ApusModel
+import ApusTesting
 import Testing
 
 @testable import ApusBroker
@@ -7,7 +8,7 @@ import Testing
 struct RouterTests {
     private static let names = ["a", "b", "", "$SYS", "longer"]
 
-    private static func randomTopic(_ random: inout SeededGenerator) -> String {
+    private static func randomTopic(_ random: inout SeededRandom) -> String {
         while true {
             let levels = (0..<Int.random(in: 1...4, using: &random)).map { _ in
                 names.randomElement(using: &random) ?? ""
@@ -17,7 +18,7 @@ struct RouterTests {
         }
     }
 
-    private static func randomFilter(_ random: inout SeededGenerator) -> String {
+    private static func randomFilter(_ random: inout SeededRandom) -> String {
         var levels = randomTopic(&random).split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         for index in levels.indices where random.isTrue(30) { levels[index] = "+" }
         if random.isTrue(30) { levels[levels.count - 1] = "#" }
@@ -40,7 +41,7 @@ struct RouterTests {
 
     @Test("finds exactly the routes whose filters match, and leaves nothing of removed ones", arguments: [1, 2, 3, 4])
     func findsWhatMatches(seed: UInt64) throws {
-        var random = SeededGenerator(seed)
+        var random = SeededRandom(seed: seed)
         var router = Router(cacheMax: 16)
         var routes: [(route: Route, texts: [String])] = []
         for step in 0..<400 {

@@ -18,7 +18,7 @@ struct SequenceTests {
 
     @Test("is every matching message once, in the order of seqs, at any pace", arguments: UInt64(1)...12)
     func isComplete(seed: UInt64) throws {
-        var random = SeededGenerator(seed)
+        var random = SeededRandom(seed: seed)
         var limits = Limits.defaults
         limits.tailBytesMax = [1, 2_000, 20_000].randomElement(using: &random) ?? 1
         limits.pageBytesMax = [1, 10, 1_000].randomElement(using: &random) ?? 1
@@ -106,7 +106,7 @@ struct SequenceTests {
 
     @Test("is, with the gaps, every matching message once, where messages expire on the way", arguments: UInt64(1)...8)
     func isCompleteWithGaps(seed: UInt64) throws {
-        var random = SeededGenerator(seed)
+        var random = SeededRandom(seed: seed)
         var limits = Limits.defaults
         limits.tailBytesMax = [1, 2_000].randomElement(using: &random) ?? 1
         limits.pageBytesMax = [3, 1_000].randomElement(using: &random) ?? 1

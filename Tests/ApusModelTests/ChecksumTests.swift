@@ -1,4 +1,5 @@
 import ApusModel
+import ApusTesting
 import CApus
 import Testing
 

@@ -1,4 +1,5 @@
 import ApusModel
+import ApusTesting
 import Testing
 
 @Suite("JSON")

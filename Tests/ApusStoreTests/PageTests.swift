@@ -5,20 +5,6 @@ import ApusTesting
 import NIOConcurrencyHelpers
 import Testing
 
-/// Numbers from a seed, the same on every machine.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
-
 @Suite("Reading pages")
 struct PageTests {
     /// Every filter's pages must be what matching each message gives.
@@ -35,7 +21,7 @@ struct PageTests {
 
     @Test("Posting lists and scans agree, sealed or not, after kills too", arguments: [1, 2] as [UInt64])
     func postingsEqualScan(seed: UInt64) throws {
-        var random = SeededGenerator(seed: seed)
+        var random = SeededRandom(seed: seed)
         let log = try TestLog()
         var store = log.store
         var all: [(seq: Seq, topic: Topic)] = []

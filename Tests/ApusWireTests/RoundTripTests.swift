@@ -1,4 +1,5 @@
 import ApusModel
+import ApusTesting
 import ApusWire
 import NIOCore
 import Testing

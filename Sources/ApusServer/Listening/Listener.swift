@@ -31,25 +31,23 @@ final class Listener: Sendable {
 
     func denied(_ peer: String) {
         gauges.connection(.denied)
-        guard let count = denied.happened(now: .now()) else { return }
-        logger.notice(
-            "a connection was refused: its network may not connect",
-            metadata: ["listener": "\(configuration.address)", "peer": "\(peer)", "times": "\(count)"])
+        say(.notice, "a connection was refused: its network may not connect", peer, denied)
     }
 
     func busy(_ peer: String, _ error: ApusError) {
         gauges.connection(.busy)
-        guard let count = busy.happened(now: .now()) else { return }
-        logger.warning(
-            "a connection was refused: \(error.message)",
-            metadata: ["listener": "\(configuration.address)", "peer": "\(peer)", "times": "\(count)"])
+        say(.warning, "a connection was refused: \(error.message)", peer, busy)
     }
 
     func handshakeFailed(_ peer: String, _ reason: String) {
         gauges.connection(.failedTLS)
-        guard let count = handshakes.happened(now: .now()) else { return }
-        logger.notice(
-            "a TLS handshake failed: \(reason)",
+        say(.notice, "a TLS handshake failed: \(reason)", peer, handshakes)
+    }
+
+    private func say(_ level: Logger.Level, _ what: Logger.Message, _ peer: String, _ once: OnceAMinute) {
+        guard let count = once.happened(now: .now()) else { return }
+        logger.log(
+            level: level, what,
             metadata: ["listener": "\(configuration.address)", "peer": "\(peer)", "times": "\(count)"])
     }
 }

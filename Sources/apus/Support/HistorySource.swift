@@ -2,14 +2,27 @@ internal import ApusBroker
 internal import ApusClient
 internal import ApusModel
 internal import ApusStore
+internal import ArgumentParser
 internal import NIOCore
+
+/// Which broker, or which file.
+struct SourceOptions: ParsableArguments, Sendable {
+    @OptionGroup var connection: ConnectionOptions
+
+    @Option(
+        help: ArgumentHelp("Read this file instead of asking a broker; it is not changed.", valueName: "file"),
+        completion: .file(extensions: ["db"]))
+    var db: String?
+
+    func open() async throws -> HistorySource { try await HistorySource.open(file: db, connection) }
+}
 
 /// Where rows of history come from: a broker, or a file that is read without one.
 enum HistorySource {
     case broker(ApusClient)
     case file(any LogQueries)
 
-    static func open(file: String?, _ connection: ConnectionOptions) async throws -> HistorySource {
+    fileprivate static func open(file: String?, _ connection: ConnectionOptions) async throws -> HistorySource {
         if let file {
             // Said here as for any other file of the command line.
             _ = try FileIO.open(file)
