@@ -1,3 +1,4 @@
+import ApusBroker
 import ApusModel
 import ApusServer
 import ApusTesting
@@ -111,13 +112,22 @@ struct TLSTests {
             #expect(throws: ApusError.self) { try block { _ = try await broker.broker.readTLS() } }
             try broker.peer().ping()
 
+            func notAfter() throws -> [String] {
+                let families = try block { await broker.broker.metricFamilies() }
+                return families.filter { $0.metric == .certificates }.flatMap(\.samples).map { "\($0)" }
+            }
             try install("server.pem", "server.key")
             #expect(try block { try await broker.broker.readTLS() == nil }, "nothing is new")
+            let before = try notAfter()
+            #expect(before.count == 1 && before[0].contains("127.0.0.1:0"))
             try install("other-server.pem", "other-server.key")
             try block { try await broker.broker.readTLS()?() }
             #expect(try failure(broker.peer()) != nil, "the new certificate is another authority's")
             try ScriptedPeer(broker.addresses[0], tls: TLSPipe(authority: "other-ca.pem")).ping()
             try old.ping()
+            try install("expired.pem", "expired.key")
+            try block { try await broker.broker.readTLS()?() }
+            #expect(try notAfter() != before)
         }
     }
 

@@ -77,6 +77,9 @@ extension Metric {
     package static let logins = Metric(
         "apus_logins_total", .counter, "logins", labels: ["outcome"],
         "Logins: accepted, refused (wrong in whatever way), busy (too many waited to be looked at).")
+    package static let certificates = Metric(
+        "apus_certificate_not_after_seconds", .gauge, "seconds", labels: ["listener"],
+        "When the first certificate of a listener's chain runs out, since 1970.")
     package static let pausedPublishers = Metric(
         "apus_paused_publishers", .gauge, "connections",
         "Connections that are not read because the intake is full.")
@@ -146,7 +149,7 @@ extension Metric {
     package static let all: [Metric] = [
         messagesIn, messagesOut, bytesIn, bytesOut, errors, commitDuration, commitMessages, commitBytes, syncDuration,
         uncommittedBytes, tailBytes, pageBytes, receiveBytes, connections, connectionsAccepted, connectionsRefused,
-        logins, pausedPublishers, queries, cursors, cursorsBehind, cursorLag, logHead, logFirst,
+        logins, certificates, pausedPublishers, queries, cursors, cursorsBehind, cursorLag, logHead, logFirst,
         logBytes, unusedBytes, walBytes, walUsedBytes, walPinned, checkpoint, busyWaits, busyTime, freeBytes, topics,
         encodings, publishers, ready, notReady, limits, build,
         resident, cpu,

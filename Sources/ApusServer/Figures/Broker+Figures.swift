@@ -1,6 +1,7 @@
 package import ApusBroker
 internal import ApusModel
 internal import Dispatch
+internal import NIOConcurrencyHelpers
 internal import NIOCore
 
 extension Broker {
@@ -11,9 +12,19 @@ extension Broker {
     /// Every metric that is known now. Where the log cannot be read, its figures are left out.
     package func metricFamilies() async -> [MetricFamily] {
         let figures = figures
+        let certificates = certificates
         return await withCheckedContinuation { continuation in
-            Broker.watching.async { continuation.resume(returning: figures.families()) }
+            Broker.watching.async { continuation.resume(returning: figures.families() + [certificates]) }
         }
+    }
+
+    private var certificates: MetricFamily {
+        let listeners = listening.withLockedValue { $0.listeners }
+        return MetricFamily(
+            .certificates, by: "listener",
+            listeners.compactMap { listener in
+                listener.identity.map { ("\(listener.configuration.address)", $0.notAfter) }
+            })
     }
 
     /// Empty where the broker can be sent to.

@@ -28,6 +28,9 @@ final class TLSIdentity: Sendable {
 
     var context: NIOSSLContext { state.withLockedValue { $0.context } }
 
+    /// When the first of the chain runs out, in seconds since 1970.
+    var notAfter: Int { state.withLockedValue { $0.material.chain.map(\.notValidAfter).min() ?? 0 } }
+
     /// Reads the files again. Blocks on the disk.
     ///
     /// - Returns: makes what they hold that of new connections; nil where it is what it was.
