@@ -1,14 +1,18 @@
-// Counts what a process asks of the allocator and of the kernel, for scripts/budgets.sh: loaded before the C library
+// Counts what a process asks of the allocator and of the kernel, for scripts/budgets.py: loaded before the C library
 // (LD_PRELOAD), it writes the sums to the file $APUS_COUNTS at the end. glibc's own allocator does the work, by the
 // names that it keeps for this.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -64,6 +68,27 @@ COUNTED(calls, ssize_t, sendmsg, (int file, const struct msghdr *message, int fl
 COUNTED(calls, ssize_t, pread64, (int file, void *bytes, size_t size, off64_t at), (file, bytes, size, at))
 COUNTED(calls, ssize_t, pwrite64, (int file, const void *bytes, size_t size, off64_t at), (file, bytes, size, at))
 COUNTED(calls, int, epoll_wait, (int file, struct epoll_event *events, int many, int time), (file, events, many, time))
+COUNTED(calls, int, epoll_ctl, (int file, int what, int other, struct epoll_event *event), (file, what, other, event))
+COUNTED(calls, int, eventfd_read, (int file, eventfd_t *value), (file, value))
+COUNTED(calls, int, eventfd_write, (int file, eventfd_t value), (file, value))
+COUNTED(calls, int, stat, (const char *path, struct stat *status), (path, status))
+COUNTED(calls, int, stat64, (const char *path, struct stat64 *status), (path, status))
+COUNTED(calls, int, lstat, (const char *path, struct stat *status), (path, status))
+COUNTED(calls, int, fstat, (int file, struct stat *status), (file, status))
+COUNTED(calls, int, fstat64, (int file, struct stat64 *status), (file, status))
+
+// SQLite's locks on the file.
+int fcntl64(int file, int what, ...) {
+    static int (*next)(int, int, ...);
+    va_list rest;
+    va_start(rest, what);
+    void *argument = va_arg(rest, void *);
+    va_end(rest);
+    if (!next) next = (int (*)(int, int, ...))dlsym(RTLD_NEXT, "fcntl64");
+    count(&calls);
+    return next(file, what, argument);
+}
+
 COUNTED(syncs, int, fsync, (int file), (file))
 COUNTED(syncs, int, fdatasync, (int file), (file))
 

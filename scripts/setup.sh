@@ -90,7 +90,8 @@ build_release() {
     local options=(-c release --product apus --static-swift-stdlib --scratch-path "$release_build"
         --disable-local-rpath -Xlinker -z -Xlinker now)
     say "building the release binary; the first time takes some minutes"
-    swift build "${options[@]}" >&2
+    # Said by itself, because where a step is looked at (||), bash does not stop at a failing line.
+    swift build "${options[@]}" >&2 || return 1
     release_binary=$(swift build "${options[@]}" --show-bin-path)/apus
 }
 

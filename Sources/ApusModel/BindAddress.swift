@@ -5,9 +5,6 @@ package enum BindAddress: Hashable, Sendable, CustomStringConvertible {
     case tcp(host: String, port: Int)
     case unix(path: String)
 
-    package static let hint =
-        "Write HOST:PORT, as in 127.0.0.1:2787, \"[::1]:2787\" or :2787 for all interfaces, or unix:/path/of/socket."
-
     /// What `sun_path` of Linux holds, without the closing NUL.
     private static let unixPathBytesMax = 107
 
@@ -17,7 +14,11 @@ package enum BindAddress: Hashable, Sendable, CustomStringConvertible {
     /// - Throws: `usage`, saying how an address is written.
     package init(_ text: String, defaultPort: Int, scheme: String = "apus") throws(ApusError) {
         func problem(_ what: String) -> ApusError {
-            ApusError(.usage, "cannot listen on \"\(text.shown)\": \(what)", hint: BindAddress.hint)
+            ApusError(
+                .usage, "cannot listen on \"\(text.shown)\": \(what)",
+                hint:
+                    "Write HOST:PORT, as in 127.0.0.1:\(defaultPort), \"[::1]:\(defaultPort)\" or :\(defaultPort) for "
+                    + "all interfaces\(scheme == "apus" ? ", or unix:/path/of/socket" : "").")
         }
         guard !text.isEmpty, text.unicodeScalars.allSatisfy({ $0.value > 0x20 && $0.value != 0x7F }) else {
             throw problem(text.isEmpty ? "it is empty" : "there is a space or a control character in it")
@@ -32,8 +33,11 @@ package enum BindAddress: Hashable, Sendable, CustomStringConvertible {
         }
         var rest = text[...]
         if rest.hasPrefix("\(scheme)://") { rest = rest.dropFirst(scheme.count + 3) }
-        guard !rest.hasPrefix("apuss:") else {
-            throw problem("a listener speaks TLS where the configuration file gives it a certificate (listeners, tls)")
+        guard !rest.contains("://") else {
+            throw problem(
+                rest.hasPrefix("apuss://")
+                    ? "a listener speaks TLS where the configuration file gives it a certificate (listeners, tls)"
+                    : "what stands before :// is not understood here")
         }
         let host: Substring
         if rest.hasPrefix("[") {

@@ -5,9 +5,10 @@ internal import Logging
 
 extension LogWriter {
     /// The last commit gives the unused seqs back and says that the log was closed properly; then everything is copied
-    /// into the database file, so that it is one file again. After a failure nothing is written any more.
+    /// into the database file, so that it is one file again. Where the disk is full or another process is in the way, as
+    /// much of that as is possible. After a failure nothing is written any more.
     ///
-    /// - Throws: where the log could not be closed cleanly; the connection is closed all the same.
+    /// - Throws: where a write or a sync failed; the connection is closed all the same.
     func close() throws(ApusError) {
         let result: Result<Void, ApusError> = queue.writeWithoutTransaction { _ in
             defer {
@@ -30,7 +31,10 @@ extension LogWriter {
         var refusal = try noteCleanEnd()
         let isCopied = try copyEverything()
         // Copying cuts the write-ahead log: there may be room by now.
-        if refusal != nil, isCopied { refusal = try noteCleanEnd() }
+        if refusal != nil, isCopied {
+            refusal = try noteCleanEnd()
+            if refusal == nil { _ = try copyEverything() }
+        }
         guard let refusal else { return }
         logger.warning(
             "the log is not marked as closed: nothing is missing in it, and the next start goes on at a later seq",
@@ -62,7 +66,7 @@ extension LogWriter {
         let code = sqlite3_wal_checkpoint_v2(connection, nil, SQLITE_CHECKPOINT_TRUNCATE, nil, nil)
         if code == SQLITE_OK { return true }
         let failure = SQLiteFailure(code: code, on: connection, doing: "copying the write-ahead log")
-        // A foreign reader or a full disk: the write-ahead log stays, complete and synced.
+        // A foreign reader or a full disk: the write-ahead log stays. Nothing is missing in it.
         guard failure.isBusy || failure.isFull else { throw failure.asError(path: file.path) }
         logger.warning(
             "the write-ahead log stays beside the file: it is complete, and the next start goes on with it",

@@ -88,7 +88,8 @@ struct BindAddressTests {
             ("127.0.0.1:2787", "127.0.0.1:2787"), ("127.0.0.1", "127.0.0.1:7"), (":2787", ":2787"),
             ("[::1]:0", "[::1]:0"), ("[fe80::1%eth0]:1", "[fe80::1%eth0]:1"),
             ("broker.example:80", "broker.example:80"),
-            ("apus://localhost:5", "localhost:5"), ("*:5", ":5"), ("*", ":7"), ("[::1]", "[::1]:7"),
+            ("apuss:5", "apuss:5"), ("apus://localhost:5", "localhost:5"), ("*:5", ":5"), ("*", ":7"),
+            ("[::1]", "[::1]:7"),
             ("unix:/run/apus.sock", "unix:/run/apus.sock"), ("unix:///a", "unix:/a"), ("apus+unix:///a", "unix:/a"),
         ])
     func reads(text: String, written: String) throws {
@@ -101,7 +102,7 @@ struct BindAddressTests {
             ("", "empty"), (" ", "space"), ("a b:1", "space"), ("::1", "brackets"), ("[::1", "without"),
             ("[x]:1", "no IPv6"),
             ("[127.0.0.1]:1", "no IPv6"), ("[]:1", "no IPv6"), ("a:65536", "port"), ("a:-1", "port"), ("a:", "port"),
-            ("a:x", "port"), ("[::1]80", "port"), ("apuss://x", "TLS"), ("http://x:1", "brackets"),
+            ("a:x", "port"), ("[::1]80", "port"), ("apuss://x", "TLS"), ("http://x:1", "not understood"),
             ("unix:", "path"), ("unix:a.sock", "path"), ("unix:/" + String(repeating: "x", count: 107), "107 bytes"),
             ("a:1\u{0}", "control"),
         ])

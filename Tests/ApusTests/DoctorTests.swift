@@ -112,7 +112,9 @@ struct DoctorTests {
         let address = try SocketAddress(unixDomainSocketPath: path)
         try #require(address.withSockAddr { bind(descriptor, $0, socklen_t($1)) } == 0)
         #expect(state() == .ok)
-        #expect(UnixSocketCheck.check(path, broker: 77).found.contains("77"))
+        #expect(UnixSocketCheck.check(path, broker: 77).found.contains("process 77"))
+        try #require(listen(descriptor, 1) == 0)
+        #expect(state() == .problem, "somebody listens")
         unlink(path)
         try "x".write(toFile: path, atomically: false, encoding: .utf8)
         #expect(state() == .problem)
@@ -127,6 +129,7 @@ struct DoctorTests {
             return CertificateCheck.check(files).filter { !$0.found.contains("everybody") }.map(\.state)
         }
         #expect(findings("server.pem", "other-server.key") == [.problem])
+        #expect(findings("server.pem", "server.key").allSatisfy { $0 == .ok })
         #expect(findings("none.pem", "server.key") == [.problem])
         #expect(findings("expired.pem", "expired.key") == [.warning])
     }

@@ -54,10 +54,12 @@ struct LoginTests {
         #expect(configuration.user == "otto" && configuration.token == "secret")
     }
 
-    @Test("never shows a password in what is said about the address", arguments: ["host:x", "host:", "[::1", "ho st"])
+    @Test(
+        "never shows a password in what is said about the address",
+        arguments: ["@host:x", "@host:", "@[::1", "@ho st", "", "@host:1/x"])
     func wrongAddress(_ place: String) {
         let error = #expect(throws: (any Error).self) {
-            try ConnectionOptions.parse(["-s", "apus://anna:geheim@\(place)"])
+            try ConnectionOptions.parse(["-s", "apus://anna:geheim\(place)"])
         }
         let text = error.map { ConnectionOptions.fullMessage(for: $0) } ?? ""
         #expect(text.contains("address") && !text.contains("geheim"), "\(text)")

@@ -40,6 +40,7 @@ package final class Authenticator: Sendable {
     private let workers: WorkerPool
     private let state: NIOLockedValueBox<State>
     private let refusals = OnceAMinute()
+    private let busy = OnceAMinute()
     private let logger: Logger
 
     /// - Parameter workers: the threads that check passwords; they do nothing else.
@@ -113,6 +114,7 @@ package final class Authenticator: Sendable {
         state.withLockedValue { $0.counts.busy += 1 }
         let error = ApusError.fatal(
             .busy, "too many logins wait to be checked", hint: "Try again in a few seconds.")
+        say("logins are not looked at", busy, job.credentials, error)
         job.loop.execute { job.reply(.failure(error)) }
     }
 
@@ -135,18 +137,19 @@ package final class Authenticator: Sendable {
                 state.counts.refused += 1
             }
         }
-        if case .failure(let error) = result { log(error, job.credentials) }
+        if case .failure(let error) = result { say("logins are refused", refusals, job.credentials, error) }
         job.loop.execute { job.reply(result) }
     }
 
-    /// One line each at info, and one a minute that is seen without it: a flood of guesses does not fill the log.
-    private func log(_ error: ApusError, _ credentials: Credentials) {
-        let times = refusals.happened(now: .now())
-        var metadata: Logger.Metadata = ["peer": "\(credentials.peerAddress)", "reason": "\(error.message)"]
-        // As it was sent, by somebody who is nobody yet.
-        if let user = credentials.user { metadata["user"] = "\(user.shown)" }
+    /// Once a minute, with how often: a flood of guesses does not fill the log. Each connection has a line of its own.
+    private func say(_ what: Logger.Message, _ once: OnceAMinute, _ credentials: Credentials, _ reason: ApusError) {
+        guard let times = once.happened(now: .now()) else { return }
+        var metadata: Logger.Metadata = [
+            "peer": "\(credentials.peerAddress)", "reason": "\(reason.message)", "times": "\(times)",
+        ]
+        // Who is nobody here may have written a password or a token into the wrong field.
+        if let user = credentials.user { metadata["user"] = access.identity(of: user) == nil ? "unknown" : "\(user)" }
         if let name = credentials.certificateName { metadata["certificate"] = "\(name.shown)" }
-        if let times, times > 1 { metadata["times"] = "\(times)" }
-        logger.log(level: times == nil ? .info : .notice, "a login was refused", metadata: metadata)
+        logger.notice(what, metadata: metadata)
     }
 }

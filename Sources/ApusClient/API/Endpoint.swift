@@ -81,7 +81,7 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
             self.init(place: .unix(path: path), user: user, password: password)
         default:
             throw Endpoint.fault(
-                "the scheme \"\(scheme.prefix(40))\" is unknown", hint: "It is apus://, apuss:// or apus+unix://.")
+                "the scheme before :// is unknown", hint: "It is apus://, apuss:// or apus+unix://.")
         }
     }
 
@@ -110,9 +110,10 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         }
         var port = isTLS ? Endpoint.defaultTLSPort : Endpoint.defaultPort
         if let portText {
+            // What stands there is not shown: where "@host" was forgotten, it is a password.
             guard portText.allSatisfy({ $0.isASCII && $0.isNumber }), let number = Int(portText),
                 (1...65_535).contains(number)
-            else { throw Endpoint.fault("the port \"\(portText.prefix(20))\" is not a number from 1 to 65535") }
+            else { throw Endpoint.fault("the port is not a number from 1 to 65535") }
             port = number
         }
         // RFC 6874 writes the percent sign before a zone as %25.

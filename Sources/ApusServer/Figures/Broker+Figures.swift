@@ -19,12 +19,13 @@ extension Broker {
     }
 
     private var certificates: MetricFamily {
-        let listeners = listening.withLockedValue { $0.listeners }
-        return MetricFamily(
-            .certificates, by: "listener",
-            listeners.compactMap { listener in
-                listener.identity.map { ("\(listener.configuration.address)", $0.notAfter) }
-            })
+        var ends: [String: Int] = [:]
+        for listener in listening.withLockedValue({ $0.listeners }) {
+            guard let end = listener.identity?.notAfter else { continue }
+            // Several may be configured with port 0, and have one label.
+            ends.merge(["\(listener.configuration.address)": end], uniquingKeysWith: min)
+        }
+        return MetricFamily(.certificates, by: "listener", ends.sorted { $0.key < $1.key })
     }
 
     /// Empty where the broker can be sent to.

@@ -37,6 +37,8 @@ extension NativeHandler {
         guard context != nil else { return }
         switch result {
         case .failure(let error):
+            // Not the user's name: it is whatever somebody who is nobody yet has sent.
+            logger.info("login refused", metadata: ["reason": "\(error.message)"])
             perform(session.authenticationFailed(error))
         case .success(let identity):
             // The users may have changed since it was looked at.

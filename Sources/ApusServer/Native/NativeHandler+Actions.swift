@@ -1,4 +1,5 @@
-// What the session decides, done.
+// Station 3, actions. Runs on the connection's event loop. In: what the session decides. Out: replies, subscriptions,
+// queries, names to open. Bounded by the session's limits, and by what the connection gave up and is still being read.
 
 internal import ApusBroker
 internal import ApusModel

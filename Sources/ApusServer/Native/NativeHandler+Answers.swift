@@ -1,4 +1,5 @@
-// Station 3, on the way back: what became of the publishes.
+// Station 6, answers, on the connection's side. Runs on its event loop. In: what became of its submissions. Out: runs of
+// receipts and refusals, room in the publish window. Bounded by the window: nothing is answered that was not in flight.
 
 package import ApusBroker
 internal import ApusModel

@@ -1,4 +1,5 @@
-// Station 2, from frames to submissions: turns of bounded work, and the reasons to wait.
+// Stations 1 to 4, reading. Runs on the connection's event loop. In: bytes. Out: actions of the session, one submission a
+// turn. Bounded by the work of a turn, the publish window, the intake; what it may not take, it leaves in the socket.
 
 internal import ApusBroker
 internal import ApusModel

@@ -1,4 +1,5 @@
-// Station 8: the one exit for bytes.
+// Station 8, socket write. Runs on the connection's event loop. In: messages, replies, answers. Out: one flush a turn, the
+// one exit for bytes. Bounded by the outbox: what does not fit waits as state, and stops reading or cursors.
 
 internal import ApusBroker
 internal import ApusModel

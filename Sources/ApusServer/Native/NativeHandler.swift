@@ -1,5 +1,5 @@
-// Stations 1, 2, 3 and 8. Runs on the connection's event loop. In: bytes, announcements. Out: submissions, and one
-// flush a turn. Bounded by the receive buffer, the publish window, the outbox.
+// Stations 1, 2, 3 and 8, in this file and those beside it. Runs on the connection's event loop. In: bytes,
+// announcements. Out: submissions, and one flush a turn. Bounded by the receive buffer, the publish window, the outbox.
 
 package import ApusBroker
 internal import ApusModel

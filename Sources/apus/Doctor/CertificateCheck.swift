@@ -15,14 +15,7 @@ enum CertificateCheck {
             guard !warnings.isEmpty else {
                 return [.ok("certificate", "\(files.certificate) can be used, for two weeks and more")]
             }
-            return warnings.map { warning in
-                let until = warning.until.map { " (until \($0))" } ?? ""
-                return .warning(
-                    "certificate", "\(warning.file): \(warning.what)\(until)",
-                    warning.until == nil
-                        ? "chmod o-r '\(warning.file)'"
-                        : "Put a new one there: the broker takes it over within a second or two, without a restart.")
-            }
+            return warnings.map { .warning("certificate", "\($0.file): \($0.what)", $0.advice) }
         } catch {
             return [.problem("certificate", error.message, error.hint ?? "Name another file in the configuration.")]
         }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NIOCore
 
 /// Whether the broker can make its Unix socket where it should.
 enum UnixSocketCheck {
@@ -21,6 +22,17 @@ enum UnixSocketCheck {
                 "socket", "unix:\(path): there is a file that is no socket", "Move it away, or listen somewhere else.")
         }
         if let broker { return .ok("socket", "unix:\(path) is there; process \(broker) runs a broker on this log") }
-        return .ok("socket", "unix:\(path) is there; the broker takes its place, unless somebody listens on it")
+        guard isInUse(path) else { return .ok("socket", "unix:\(path) was left behind; the broker takes its place") }
+        return .problem(
+            "socket", "unix:\(path) is in use by another process",
+            "`ss -lxp src \(path)` shows which; or listen on another path with --listen.")
+    }
+
+    /// Refused means that nobody listens.
+    private static func isInUse(_ path: String) -> Bool {
+        guard let address = try? SocketAddress(unixDomainSocketPath: path) else { return false }
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
+        defer { close(descriptor) }
+        return address.withSockAddr { connect(descriptor, $0, socklen_t($1)) } == 0 || errno != ECONNREFUSED
     }
 }

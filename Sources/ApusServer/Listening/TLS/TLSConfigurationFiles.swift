@@ -63,11 +63,16 @@ package struct TLSConfigurationFiles: Sendable, Hashable {
     }
 
     /// What the files hold.
-    struct Material: Hashable {
+    struct Material {
         let chain: [NIOSSLCertificate]
         let key: NIOSSLPrivateKey
-        let isKeyReadableByAll: Bool
         let authorities: [NIOSSLCertificate]?
+        /// Of the file, not of what it holds.
+        let isKeyReadableByAll: Bool
+
+        func holdsTheSame(as other: Material) -> Bool {
+            chain == other.chain && key == other.key && authorities == other.authorities
+        }
     }
 
     /// - Throws: as ``test()``.
@@ -78,7 +83,7 @@ package struct TLSConfigurationFiles: Sendable, Hashable {
         var authorities: [NIOSSLCertificate]?
         if let clientCA { authorities = try PEMFile.certificates(clientCA) }
         return Material(
-            chain: chain, key: keyFile.key, isKeyReadableByAll: keyFile.isReadableByAll, authorities: authorities)
+            chain: chain, key: keyFile.key, authorities: authorities, isKeyReadableByAll: keyFile.isReadableByAll)
     }
 
     /// - Throws: as ``test()``.
@@ -106,37 +111,43 @@ package struct TLSConfigurationFiles: Sendable, Hashable {
     package struct Warning: Hashable, Sendable {
         package let what: String
         package let file: String
-        /// Of a certificate: the last moment of its time.
-        package var until: String?
+        /// What to do about it.
+        package let advice: String
 
-        package func log(to logger: Logger) {
-            var metadata: Logger.Metadata = ["file": "\(file)"]
-            if let until { metadata["until"] = "\(until)" }
-            logger.warning("\(what)", metadata: metadata)
-        }
+        package func log(to logger: Logger) { logger.warning("\(what)", metadata: ["file": "\(file)"]) }
     }
 
     func warnings(_ material: Material) -> [Warning] {
         var warnings: [Warning] = []
         if material.isKeyReadableByAll {
-            warnings.append(Warning(what: "everybody on this machine may read the private key", file: key))
+            warnings.append(
+                Warning(
+                    what: "everybody on this machine may read the private key", file: key, advice: "chmod o-r '\(key)'")
+            )
         }
         let now = time(nil)
         for certificate in material.chain {
-            let what: String
-            if certificate.notValidAfter < now {
-                what = "a certificate has expired; clients will refuse it"
-            } else if certificate.notValidBefore > now {
-                what = "a certificate is not valid yet; clients will refuse it"
-            } else if certificate.notValidAfter - now < TLSConfigurationFiles.noticeSeconds {
-                what = "a certificate expires soon"
-            } else {
-                continue
-            }
-            let end = Timestamp.text(Microseconds(certificate.notValidAfter) * 1_000_000)
-            warnings.append(Warning(what: what, file: self.certificate, until: end))
+            if let warning = warning(certificate, now) { warnings.append(warning) }
         }
         return warnings
+    }
+
+    private func warning(_ certificate: NIOSSLCertificate, _ now: Int) -> Warning? {
+        func text(_ seconds: Int) -> String { Timestamp.text(Microseconds(seconds) * 1_000_000) }
+        let (begin, end) = (certificate.notValidBefore, certificate.notValidAfter)
+        let what: String
+        var advice = "Put a new one in its place: the broker takes it over within a second or two, without a restart."
+        if begin > now {
+            what = "a certificate is not valid before \(text(begin)); clients will refuse it"
+            advice = "Is this machine's clock right? Else put another one in its place."
+        } else if end < now {
+            what = "a certificate expired on \(text(end)); clients will refuse it"
+        } else if end - now < TLSConfigurationFiles.noticeSeconds {
+            what = "a certificate expires soon, on \(text(end))"
+        } else {
+            return nil
+        }
+        return Warning(what: what, file: self.certificate, advice: advice)
     }
 
     /// Two weeks.

@@ -37,7 +37,7 @@ final class TLSIdentity: Sendable {
     /// - Throws: `tls-failed` and `usage`, see ``TLSConfigurationFiles/test()``.
     func reread() throws(ApusError) -> (@Sendable () -> Void)? {
         let material = try files.load()
-        guard state.withLockedValue({ $0.material }) != material else { return nil }
+        guard !state.withLockedValue({ $0.material }).holdsTheSame(as: material) else { return nil }
         let context = try files.context(material)
         return { [self] in
             state.withLockedValue { $0 = State(material: material, context: context) }
