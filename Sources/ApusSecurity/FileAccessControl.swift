@@ -125,6 +125,26 @@ package final class FileAccessControl: AccessControl {
             clientID: credentials.clientID, proof: proof, expiresAt: expiresAt)
     }
 
+    package func explain(_ credentials: Credentials) -> String? {
+        let snapshot = snapshot
+        if let text = credentials.token { return explain(text, credentials.user, snapshot) }
+        if credentials.password != nil {
+            guard let user = credentials.user.flatMap({ snapshot.users.users[$0] }) else { return "there is no such user" }
+            return user.password == nil ? "this user has no password" : "the password is wrong"
+        }
+        guard let name = credentials.certificateName else { return nil }
+        guard let user = snapshot.certificates[name] else { return "no user has this certificate" }
+        return "the certificate is that of \(user)"
+    }
+
+    private func explain(_ text: Secret, _ user: String?, _ snapshot: Snapshot) -> String {
+        guard let token = Token(text) else { return "what was sent is no token" }
+        guard let (name, record) = snapshot.tokens[token.id] else { return "there is no such token" }
+        if record.isExpired(at: clock()) { return "the token \(record.id) of \(name) has expired" }
+        if let user, user != name { return "the token \(record.id) is that of \(name)" }
+        return "the secret of the token \(record.id) of \(name) is wrong"
+    }
+
     private func holder(
         of text: Secret, _ user: String?, _ snapshot: Snapshot
     ) throws(ApusError) -> (String, Users.TokenRecord) {

@@ -65,13 +65,19 @@ package struct Users: Hashable, Sendable {
 
     /// Else it would be chance who logs in with it.
     ///
-    /// - Throws: `usage`, where a certificate is that of two users.
+    /// - Throws: `usage`, where a certificate is that of two users, or is written as no certificate's name is read.
     package func checkCertificates() throws(ApusError) {
         var holders: [String: String] = [:]
         for (name, user) in users {
             for certificate in user.certificates {
+                if certificate.lowercased().hasPrefix("cn=") {
+                    throw ApusError(
+                        .usage, "\"\(certificate.shown)\" is no name of a certificate",
+                        hint: "Write \(certificate.dropFirst(3).shown): the common name alone.")
+                }
                 if let other = holders.updateValue(name, forKey: certificate), other != name {
-                    throw ApusError(.usage, "two users have the certificate \"\(certificate.prefix(80))\"")
+                    let names = [name, other].sorted().joined(separator: " and ")
+                    throw ApusError(.usage, "two users, \(names), have the certificate \"\(certificate.shown)\"")
                 }
             }
         }

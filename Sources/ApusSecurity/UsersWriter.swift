@@ -5,7 +5,7 @@ enum UsersWriter {
     static func text(_ users: Users) -> String {
         var lines = [
             "# Users of an Apus broker, written by `apus user`, which keeps no comments. May be edited by hand;",
-            "# the broker reads it again on SIGHUP. Nobody but the broker's user may read it: chmod 600.",
+            "# a running broker reads it again by itself. Nobody but the broker's user may read it: chmod 600.",
         ]
         if let anonymous = users.anonymous {
             lines.append("anonymous:\(anonymous == RightsTemplate() ? " {}" : "")")

@@ -55,8 +55,8 @@ struct EnvironmentLayer {
         }
     }
 
-    /// Others may use the prefix, too: Kubernetes sets `APUS_SERVICE_HOST` for a service named apus. So only what looks
-    /// like an option is told.
+    /// Others use the prefix, too: Kubernetes sets `APUS_SERVICE_HOST`, `APUS_PORT_2787_TCP` and more for a service named
+    /// apus, `APUS_HEADLESS_SERVICE_HOST` for apus-headless.
     private static func warning(_ variable: String) -> String? {
         let suffix = EnvironmentName.fileSuffix
         let options = SettingsOption.all.compactMap(\.environment) + [EnvironmentName.configuration]
@@ -70,7 +70,7 @@ struct EnvironmentLayer {
             let meant = EnvironmentName.prefix + near + (isFile ? suffix : "")
             return "environment variable \(variable.shown) is no option and is not read; did you mean \(meant)?"
         }
-        guard ["LIMIT", "LISTEN", "LOG_"].contains(where: stem.hasPrefix) else { return nil }
+        if "_\(stem)_".contains("_SERVICE_") || "_\(stem)_".contains("_PORT_") { return nil }
         return "environment variable \(variable.shown) is no option and is not read"
     }
 }

@@ -43,6 +43,8 @@ struct ServeCommand: AsyncParsableCommand {
 
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
+        // The log, what stands beside it, and its copies hold everybody's messages: they are not for everybody.
+        umask(umask(0o077) | 0o027)
         let loader = loader(environment: ProcessInfo.processInfo.environment)
         let settings: Settings
         let control: LogControl

@@ -133,6 +133,36 @@ extension ProcessTests {
             }
         }
 
+        @Test("Users and configuration are taken over apart: who is removed is out, though the other file is broken")
+        func usersStandAlone() async throws {
+            try await Workshop.open { workshop in
+                let users = workshop.path("users.yaml")
+                let added = try await workshop.run(
+                    ["user", "add", "anna", "--users", users, "--publish", "#"], input: .bytes(Array("secret\n".utf8)))
+                #expect(added.code == 0, "\(added.errors)")
+                let broker = try await broker(workshop, "", "--users", users)
+                var status = stat()
+                #expect(stat(workshop.path("apus.db"), &status) == 0 && status.st_mode & 0o777 == 0o640)
+                func publish() async throws -> Int32? {
+                    try await workshop.run(
+                        ["pub", "a", "-m", "x", "-s", broker.server],
+                        environment: ["APUS_USER": "anna", "APUS_PASSWORD": "secret"]
+                    ).code
+                }
+                #expect(try await publish() == 0)
+                try replace(workshop, "tyop: 1")
+                try await broker.child.says("the configuration is not reloaded")
+                try await workshop.done("user", "remove", "anna", "--users", users)
+                try await broker.child.says("the users are changed")
+                #expect(try await publish() == 77)
+                try workshop.file("users.yaml", Array("users: [".utf8))
+                try await broker.child.says("the file of users is not reloaded: nothing is changed by it")
+                try replace(workshop, "log: {level: info}")
+                try await broker.child.says("log.level is changed")
+                #expect(try await broker.stop().end == .exited(0))
+            }
+        }
+
         @Test("With log.format json every line of standard error is an object with a time and a level")
         func jsonLines() async throws {
             try await Workshop.open { workshop in

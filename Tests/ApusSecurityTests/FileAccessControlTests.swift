@@ -21,7 +21,7 @@ struct FileAccessControlTests {
                 var anna = Users.User()
                 anna.password = try PasswordHash(of: "secret", cost: .init(logN: 4))
                 anna.tokens = [Users.TokenRecord(id: tokens[0].id, hash: tokens[0].hash, expires: 1_000)]
-                anna.certificates = ["CN=anna"]
+                anna.certificates = ["anna.example"]
                 anna.rights[.publish].allow = [try FilterPattern("s/%u")]
                 anna.rights[.subscribe].allow = [try FilterPattern("c/%c")]
                 var otto = Users.User()
@@ -51,7 +51,8 @@ struct FileAccessControlTests {
         for credentials in [
             Credentials(user: "anna", password: "secret"), Credentials(user: "anna", password: "secret"),
             Credentials(token: sample.tokens[0].text.revealed),
-            Credentials(user: "anna", token: sample.tokens[0].text.revealed), Credentials(certificateName: "CN=anna"),
+            Credentials(user: "anna", token: sample.tokens[0].text.revealed),
+            Credentials(certificateName: "anna.example"),
         ] {
             let identity = try sample.login(credentials)
             #expect(identity.user == "anna")
@@ -62,6 +63,27 @@ struct FileAccessControlTests {
         let otto = try sample.login(Credentials(token: sample.tokens[1].text.revealed))
         #expect(otto.rights == Rights())
         #expect(otto.expiresAt == nil)
+    }
+
+    @Test("are told apart in the broker's log, by what is no secret")
+    func explains() throws {
+        let sample = try Sample()
+        let (token, other) = (sample.tokens[0], sample.tokens[1])
+        let wrongSecret = "apus_\(other.id)_\(Token().text.revealed.suffix(43))"
+        let explained: [(Credentials, String)] = [
+            (Credentials(user: "anna", password: "geheim"), "the password is wrong"),
+            (Credentials(user: "apus_x_geheim", password: "x"), "there is no such user"),
+            (Credentials(user: "otto", password: "geheim"), "this user has no password"),
+            (Credentials(token: "geheim"), "what was sent is no token"),
+            (Credentials(token: "apus_geheim_geheim"), "there is no such token"),
+            (Credentials(token: wrongSecret), "the secret of the token \(other.id) of otto is wrong"),
+            (Credentials(user: "anna", token: other.text.revealed), "the token \(other.id) is that of otto"),
+            (Credentials(certificateName: "nobody"), "no user has this certificate"),
+        ]
+        for (credentials, reason) in explained { #expect(sample.access.explain(credentials) == reason) }
+        sample.clock.withLockedValue { $0 = 1_000 }
+        #expect(
+            sample.access.explain(Credentials(token: token.text.revealed)) == "the token \(token.id) of anna has expired")
     }
 
     @Test("are refused with the same words, whatever is wrong")
@@ -75,7 +97,7 @@ struct FileAccessControlTests {
             Credentials(password: "secret"), Credentials(token: "rubbish"), Credentials(token: wrongSecret),
             Credentials(token: Token().text.revealed),
             Credentials(user: "anna", token: sample.tokens[1].text.revealed),
-            Credentials(certificateName: "CN=nobody"), Credentials(user: "otto", certificateName: "CN=anna"),
+            Credentials(certificateName: "nobody.example"), Credentials(user: "otto", certificateName: "anna.example"),
         ]
         let errors = try wrong.map { credentials in try sample.error { _ = try sample.login(credentials) } }
         #expect(Set(errors).count == 1)
@@ -126,7 +148,7 @@ struct FileAccessControlTests {
         let sample = try Sample()
         let byPassword = try sample.login(Credentials(user: "anna", password: "secret"))
         let byToken = try sample.login(Credentials(token: sample.tokens[0].text.revealed))
-        let byCertificate = try sample.login(Credentials(certificateName: "CN=anna"))
+        let byCertificate = try sample.login(Credentials(certificateName: "anna.example"))
         #expect(byToken.expiresAt == 1_000)
         for identity in [byPassword, byToken, byCertificate] {
             #expect(try sample.access.renewed(identity) == identity)
@@ -137,7 +159,7 @@ struct FileAccessControlTests {
         try sample.file.change { (users) throws(ApusError) in
             users.users["anna"]?.password = try PasswordHash(of: "secret", cost: .init(logN: 4))
             users.users["anna"]?.tokens = []
-            users.users["anna"]?.certificates = ["CN=anna2"]
+            users.users["anna"]?.certificates = ["anna2.example"]
         }
         try sample.access.reload()
         for identity in [byPassword, byToken, byCertificate] {

@@ -38,7 +38,7 @@ struct UsersReaderTests {
                     - secret/#
               "otto von":
               123:
-                certificates: [CN=otto]
+                certificates: [otto.example]
                 tokens:
                   - id: abc
                     hash: \(UsersReaderTests.token)
@@ -53,7 +53,7 @@ struct UsersReaderTests {
         #expect(anna.rights[.publish].allow.map(\.text) == ["s/%u", "t/#"])
         #expect(anna.rights[.subscribe].deny.map(\.text) == ["secret/#"])
         #expect(users.users["otto von"] == Users.User())
-        #expect(users.users["123"]?.certificates == ["CN=otto"])
+        #expect(users.users["123"]?.certificates == ["otto.example"])
         #expect(users.users["123"]?.tokens.first?.expires == Timestamp.parse("2027-01-01T00:00:00Z"))
         #expect(users.anonymous?[.history].allow.map(\.text) == ["public/#"])
     }

@@ -235,7 +235,7 @@ struct EnvironmentTests {
         let warnings = try load(
             environment: [
                 "APUS_LIMIT_MAX_CONECTIONS": "1", "APUS_LOG_LEVLE": "x", "APUS_LISTENERS": "x", "APUS_LOG_COLOUR": "x",
-                "APUS_USERS_FIEL": "x", "OTHER_LIMIT_X": "1",
+                "APUS_USERS_FIEL": "x", "APUS_TLS_KEY": "x", "OTHER_LIMIT_X": "1",
             ]
         ).warnings
         #expect(
@@ -245,6 +245,8 @@ struct EnvironmentTests {
                 "environment variable APUS_LISTENERS is no option and is not read",
                 "environment variable APUS_LOG_COLOUR is no option and is not read",
                 "environment variable APUS_LOG_LEVLE is no option and is not read; did you mean APUS_LOG_LEVEL?",
+                "environment variable APUS_TLS_KEY is no option and is not read",
+                "environment variable APUS_USERS_FIEL is no option and is not read",
             ])
     }
 

@@ -131,7 +131,7 @@ struct DoctorTests {
         #expect(findings("server.pem", "other-server.key") == [.problem])
         #expect(findings("server.pem", "server.key").allSatisfy { $0 == .ok })
         #expect(findings("none.pem", "server.key") == [.problem])
-        #expect(findings("expired.pem", "expired.key") == [.warning])
+        #expect(findings("expired.pem", "expired.key") == [.problem])
     }
 
     @Test("finds who holds a broker's lock in the system's table")

@@ -114,7 +114,7 @@ package final class Authenticator: Sendable {
         state.withLockedValue { $0.counts.busy += 1 }
         let error = ApusError.fatal(
             .busy, "too many logins wait to be checked", hint: "Try again in a few seconds.")
-        say("logins are not looked at", busy, job.credentials, error)
+        say("a login was not looked at", busy, job.credentials, error.message)
         job.loop.execute { job.reply(.failure(error)) }
     }
 
@@ -137,19 +137,22 @@ package final class Authenticator: Sendable {
                 state.counts.refused += 1
             }
         }
-        if case .failure(let error) = result { say("logins are refused", refusals, job.credentials, error) }
+        if case .failure(let error) = result {
+            let explanation = error.code == .notAllowed ? access.explain(job.credentials) : nil
+            say("a login was refused", refusals, job.credentials, explanation ?? error.message)
+        }
         job.loop.execute { job.reply(result) }
     }
 
-    /// Once a minute, with how often: a flood of guesses does not fill the log. Each connection has a line of its own.
-    private func say(_ what: Logger.Message, _ once: OnceAMinute, _ credentials: Credentials, _ reason: ApusError) {
-        guard let times = once.happened(now: .now()) else { return }
-        var metadata: Logger.Metadata = [
-            "peer": "\(credentials.peerAddress)", "reason": "\(reason.message)", "times": "\(times)",
-        ]
+    /// Each at info; one a minute at notice, with how many there were since the last: a flood of guesses does not fill
+    /// the log.
+    private func say(_ what: Logger.Message, _ once: OnceAMinute, _ credentials: Credentials, _ reason: String) {
+        let times = once.happened(now: .now())
+        var metadata: Logger.Metadata = ["peer": "\(credentials.peerAddress)", "reason": "\(reason)"]
         // Who is nobody here may have written a password or a token into the wrong field.
-        if let user = credentials.user { metadata["user"] = access.identity(of: user) == nil ? "unknown" : "\(user)" }
+        if let user = credentials.user, !user.isEmpty, access.identity(of: user) != nil { metadata["user"] = "\(user)" }
         if let name = credentials.certificateName { metadata["certificate"] = "\(name.shown)" }
-        logger.notice(what, metadata: metadata)
+        if let times, times > 1 { metadata["times"] = "\(times)" }
+        logger.log(level: times == nil ? .info : .notice, what, metadata: metadata)
     }
 }

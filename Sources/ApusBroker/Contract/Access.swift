@@ -67,6 +67,10 @@ package protocol AccessControl: AnyObject, Sendable {
     /// - Throws: `not-allowed`, with one text for everything that is wrong with what was said.
     func authenticate(_ credentials: Credentials) throws(ApusError) -> Identity
 
+    /// Why a login failed, for the broker's log: what its peer is not told. nil where there is nothing to add. Names
+    /// users and tokens that there are, never what was sent in their place.
+    func explain(_ credentials: Credentials) -> String?
+
     /// Who it is after a reload, with no client id; nil where the user is gone. The empty name is an anonymous peer.
     func identity(of user: String) -> Identity?
 
@@ -80,6 +84,8 @@ package protocol AccessControl: AnyObject, Sendable {
 }
 
 extension AccessControl {
+    package func explain(_ credentials: Credentials) -> String? { nil }
+
     package func renewed(_ identity: Identity) throws(ApusError) -> Identity {
         guard let renewed = self.identity(of: identity.user) else {
             throw ApusError(.notAllowed, "the user was removed")

@@ -28,7 +28,7 @@ struct ClientTLS: Sendable {
         }
         if let certificate = files.certificate {
             configuration.certificateChain = try PEMFile.certificates(certificate).map { .certificate($0) }
-            configuration.privateKey = .privateKey(try PEMFile.privateKey(files.key ?? certificate).key)
+            configuration.privateKey = .privateKey(try ClientTLS.key(files.key, certificate))
         } else if let key = files.key {
             throw ApusError(.usage, "there is a key, \(key), and no certificate that it belongs to")
         }
@@ -47,6 +47,17 @@ struct ClientTLS: Sendable {
         let isNumeric = (try? SocketAddress(ipAddress: host, port: port)) != nil
         hostname = isNumeric ? nil : host.hasSuffix(".") ? String(host.dropLast()) : host
         self.endpoint = endpoint
+    }
+
+    private static func key(_ key: String?, _ certificate: String) throws(ApusError) -> NIOSSLPrivateKey {
+        if let key { return try PEMFile.privateKey(key).key }
+        do {
+            return try PEMFile.privateKey(certificate).key
+        } catch {
+            throw ApusError(
+                error.code, "there is no key beside the certificate in \(certificate)",
+                hint: "Name the key's file: --cert-key of the commands.")
+        }
     }
 
     /// Agrees on keys with the broker over a connection that is open. Runs on its event loop.

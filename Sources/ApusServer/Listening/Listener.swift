@@ -27,7 +27,7 @@ final class Listener: Sendable {
         self.logger = logger
     }
 
-    // MARK: What is said, once a minute
+    // MARK: What is said: each at info, one a minute at its level, with how many there were since the last
 
     func denied(_ peer: String) {
         gauges.connection(.denied)
@@ -45,9 +45,9 @@ final class Listener: Sendable {
     }
 
     private func say(_ level: Logger.Level, _ what: Logger.Message, _ peer: String, _ once: OnceAMinute) {
-        guard let count = once.happened(now: .now()) else { return }
-        logger.log(
-            level: level, what,
-            metadata: ["listener": "\(configuration.address)", "peer": "\(peer)", "times": "\(count)"])
+        let times = once.happened(now: .now())
+        var metadata: Logger.Metadata = ["listener": "\(configuration.address)", "peer": "\(peer)"]
+        if let times, times > 1 { metadata["times"] = "\(times)" }
+        logger.log(level: times == nil ? .info : level, what, metadata: metadata)
     }
 }

@@ -37,8 +37,6 @@ extension NativeHandler {
         guard context != nil else { return }
         switch result {
         case .failure(let error):
-            // Not the user's name: it is whatever somebody who is nobody yet has sent.
-            logger.info("login refused", metadata: ["reason": "\(error.message)"])
             perform(session.authenticationFailed(error))
         case .success(let identity):
             // The users may have changed since it was looked at.
@@ -60,6 +58,13 @@ extension NativeHandler {
             logger.info("logged in")
         }
         perform(session.authenticated(as: identity.user, check: loginCheck(identity)))
+    }
+
+    /// One line a connection: what a misconfigured device may not do, it tries with every message.
+    func logIfNotAllowed(_ error: ApusError) {
+        guard error.code == .notAllowed else { return }
+        logger.log(level: hasExceededRights ? .debug : .info, "not allowed", metadata: ["reason": "\(error.message)"])
+        hasExceededRights = true
     }
 
     // MARK: Changes

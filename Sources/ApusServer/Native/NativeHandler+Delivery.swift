@@ -10,6 +10,7 @@ extension NativeHandler: SubscriptionOutlet {
     func start(_ subscribe: Subscribe) {
         guard let filters = guest.filters(for: subscribe) else {
             session.ended(subscription: subscribe.subscription)
+            logIfNotAllowed(Guest.mayNotRead)
             return reply(.error(ErrorReply(Guest.mayNotRead, subscription: subscribe.subscription)))
         }
         let subscription = shared.hub.subscribe(
@@ -63,6 +64,7 @@ extension NativeHandler: QueryOutlet {
         guard let selection = guest.selection(for: query) else {
             session.ended(query: query.query)
             let error = query.select == .status ? Guest.mayNotAdministrate : Guest.mayNotRead
+            logIfNotAllowed(error)
             return reply(.error(ErrorReply(error, query: query.query)))
         }
         count(query.select)

@@ -85,6 +85,7 @@ extension NativeHandler {
         case .finish(let frame): finish(frame)
         case .refused(let reply, let isAnswered):
             shared.gauges.refused(reply.error.code)
+            logIfNotAllowed(reply.error)
             if isAnswered {
                 refuse(reply)
             } else {

@@ -74,6 +74,8 @@ package final class NativeHandler: ChannelInboundHandler {
     private var timerTarget: TimerTarget?
     private var timerDeadline: NIODeadline?
     var names: NameRate
+    /// It was told once that it may not do something.
+    var hasExceededRights = false
 
     var subscriptions: [UInt32: Subscription] = [:]
     var queries: [UInt32: QueryCursor] = [:]

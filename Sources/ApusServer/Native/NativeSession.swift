@@ -217,7 +217,7 @@ package struct NativeSession {
 
     package static let loginRequired = ApusError.fatal(
         .notAllowed, "this broker wants to know who you are",
-        hint: "Begin with a hello that has user and password, or a token.")
+        hint: "Log in: --user NAME or --token-file FILE; in the protocol, a hello with user and password, or a token.")
 
     /// What may come before a login: the end, and what makes one.
     private static func isEnd(_ frame: Frame) -> Bool {

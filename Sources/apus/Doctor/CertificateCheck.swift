@@ -15,7 +15,11 @@ enum CertificateCheck {
             guard !warnings.isEmpty else {
                 return [.ok("certificate", "\(files.certificate) can be used, for two weeks and more")]
             }
-            return warnings.map { .warning("certificate", "\($0.file): \($0.what)", $0.advice) }
+            return warnings.map { warning in
+                Finding(
+                    check: "certificate", state: warning.isFailure ? .problem : .warning,
+                    found: "\(warning.file): \(warning.what)", advice: warning.advice)
+            }
         } catch {
             return [.problem("certificate", error.message, error.hint ?? "Name another file in the configuration.")]
         }

@@ -1,3 +1,5 @@
+internal import ApusModel
+internal import ApusSecurity
 internal import Glibc
 
 /// Who may read and write the log and the users file.
@@ -55,7 +57,14 @@ enum PermissionCheck {
                     "users", "\(path): \(String(cString: strerror(errno)))", "Name the file that there is, or make it.")
             ]
         }
-        return [judge(users: path, mode: status.st_mode, owner: status.st_uid)]
+        let finding = judge(users: path, mode: status.st_mode, owner: status.st_uid)
+        guard finding.state == .ok else { return [finding] }
+        do throws(ApusError) {
+            _ = try FileAccessControl(path: path)
+            return [finding]
+        } catch {
+            return [.problem("users", error.message, error.hint ?? "Mend the file: the broker does not start with it.")]
+        }
     }
 
     /// As the broker judges it: a file of root's may be readable for the broker's group.

@@ -7,7 +7,7 @@ internal import Logging
 /// A part of the running broker that takes changes over without dropping a connection.
 ///
 /// A reload has two steps, so that a bad one changes nothing: every part prepares, and only when all of them could,
-/// every part takes over.
+/// every part takes over. A part that stands alone is a reload of its own.
 struct Reloadable: Sendable {
     /// One line for the log: what is new.
     struct Change: Hashable, Sendable {
@@ -23,6 +23,8 @@ struct Reloadable: Sendable {
 
     /// In messages: `users`.
     let name: String
+    /// Whether it is taken over whatever is wrong with the others.
+    var standsAlone = false
     /// Reads what it needs; changes nothing yet.
     ///
     /// - Throws: why it cannot; then nothing of the reload takes effect.
@@ -44,9 +46,9 @@ extension Reloadable {
         }
     }
 
-    /// The users and their rights.
+    /// The users and their rights. Who was removed is out, though somebody has left a mistake in another file.
     static func users(_ access: FileAccessControl, _ broker: Broker) -> Reloadable {
-        Reloadable(name: "users") { (_, _) throws(ApusError) in
+        Reloadable(name: "users", standsAlone: true) { (_, _) throws(ApusError) in
             let users = try access.read()
             return {
                 guard access.take(users) else { return [] }

@@ -51,6 +51,7 @@ actor Reloader {
         defer { observer(false) }
         // What changes from here on is seen at the next look.
         watch.settle()
+        let isQuiet = await takeOverAlone(reason)
         let new: Settings
         do throws(SettingsFailure) {
             let loaded = try loader.load()
@@ -58,23 +59,44 @@ actor Reloader {
             _ = try Broker.Configuration(loaded.settings, access: OpenAccess(), logger: logger)
             new = loaded.settings
         } catch {
-            return refuse(reason, error.lines)
+            return refuse("the configuration", reason, error.lines)
         }
         do throws(ApusError) {
-            try await takeOver(new, reason)
+            try await takeOver(new, reason, isQuiet: isQuiet)
         } catch {
-            refuse(reason, [error.hint.map { "\(error.message). \($0)" } ?? error.message])
+            refuse("the configuration", reason, [Reloader.line(error)])
         }
     }
 
-    private func refuse(_ reason: String, _ problems: [String]) {
-        logger.error("the configuration is not reloaded: nothing is changed", metadata: ["reason": "\(reason)"])
+    private static func line(_ error: ApusError) -> String {
+        error.hint.map { "\(error.message). \($0)" } ?? error.message
+    }
+
+    private func refuse(_ what: String, _ reason: String, _ problems: [String]) {
+        logger.error("\(what) is not reloaded: nothing is changed by it", metadata: ["reason": "\(reason)"])
         for problem in problems { logger.error("\(problem)") }
     }
 
-    private func takeOver(_ new: Settings, _ reason: String) async throws(ApusError) {
+    /// - Returns: whether there was nothing to be said.
+    private func takeOverAlone(_ reason: String) async -> Bool {
+        var isQuiet = true
+        for part in parts where part.standsAlone {
+            do throws(ApusError) {
+                for change in try await part.prepare(settings, settings)() {
+                    logger.notice("\(change.what)", metadata: change.metadata)
+                    isQuiet = false
+                }
+            } catch {
+                refuse("the file of \(part.name)", reason, [Reloader.line(error)])
+                isQuiet = false
+            }
+        }
+        return isQuiet
+    }
+
+    private func takeOver(_ new: Settings, _ reason: String, isQuiet: Bool) async throws(ApusError) {
         var ready: [Reloadable.TakeOver] = []
-        for part in parts { ready.append(try await part.prepare(settings, new)) }
+        for part in parts where !part.standsAlone { ready.append(try await part.prepare(settings, new)) }
         let changes = ready.flatMap { $0() }
         for change in changes { logger.notice("\(change.what)", metadata: change.metadata) }
         let waiting = SettingsDifference.needingRestart(settings, new)
@@ -83,7 +105,7 @@ actor Reloader {
                 "\(difference.key) is changed and needs a restart",
                 metadata: ["from": "\(difference.old)", "to": "\(difference.new)"])
         }
-        if changes.isEmpty, waiting.isEmpty {
+        if changes.isEmpty, waiting.isEmpty, isQuiet {
             logger.notice("the configuration is read again: nothing is changed", metadata: ["reason": "\(reason)"])
         }
         settings.logLevel = new.logLevel

@@ -41,7 +41,7 @@ struct UserCertificateAddCommand: ClientCommand {
                     user.certificates.append(certificate)
                 }
             }
-            return "\(name) logs in with \(certificates.joined(separator: ", "))"
+            return "\(name) logs in with the certificate \(certificates.joined(separator: ", "))"
         }
         return .done
     }
@@ -63,13 +63,15 @@ struct UserCertificateRemoveCommand: ClientCommand {
 
     func perform() async throws -> ExitStatus {
         try options.change { (users) throws(ApusError) in
+            var said: [String] = []
             for certificate in certificates {
                 guard let name = users.users.first(where: { $0.value.certificates.contains(certificate) })?.key else {
                     throw ApusError(.noSuchMessage, "no user has the certificate \"\(certificate)\"")
                 }
                 try users.update(name) { $0.certificates.removeAll { $0 == certificate } }
+                said.append("\(name) no longer logs in with the certificate \(certificate)")
             }
-            return "removed \(certificates.joined(separator: ", "))"
+            return said.joined(separator: "; ")
         }
         return .done
     }

@@ -30,7 +30,14 @@ struct UserTokenAddCommand: ClientCommand {
         help: ArgumentHelp(
             "When it ends: a time, or how long from now on, as in 90d. Connections end with it. (default: never)",
             valueName: "when"),
-        transform: parsing { (text) throws(ApusError) in try TimeArgument(text) })
+        transform: parsing { (text) throws(ApusError) in
+            guard let end = try? TimeArgument(text) else {
+                throw ApusError(
+                    .usage, "\"\(text)\" is neither a time nor a length of time",
+                    hint: "Write 90d, 12h, or 2027-01-31T00:00:00Z.")
+            }
+            return end
+        })
     var expires: TimeArgument?
 
     @Option(help: ArgumentHelp("What it is for.", valueName: "text"))

@@ -104,7 +104,7 @@ package struct TLSConfigurationFiles: Sendable, Hashable {
         } catch {
             throw ApusError(
                 .tlsFailed, "the key \(key) does not belong to the certificate \(certificate)",
-                hint: "The certificate that belongs to the key stands first in its file. (\(TLSReason.text(error)))")
+                hint: "The certificate that belongs to the key stands first in its file.")
         }
     }
 
@@ -113,6 +113,8 @@ package struct TLSConfigurationFiles: Sendable, Hashable {
         package let file: String
         /// What to do about it.
         package let advice: String
+        /// Whether nobody can connect as it is.
+        package var isFailure = false
 
         package func log(to logger: Logger) { logger.warning("\(what)", metadata: ["file": "\(file)"]) }
     }
@@ -125,29 +127,31 @@ package struct TLSConfigurationFiles: Sendable, Hashable {
                     what: "everybody on this machine may read the private key", file: key, advice: "chmod o-r '\(key)'")
             )
         }
-        let now = time(nil)
-        for certificate in material.chain {
-            if let warning = warning(certificate, now) { warnings.append(warning) }
+        warnings += material.chain.compactMap { warning($0, of: certificate, "clients will refuse it") }
+        if let clientCA {
+            let authorities = material.authorities ?? []
+            warnings += authorities.compactMap { warning($0, of: clientCA, "whom it signed is refused") }
         }
         return warnings
     }
 
-    private func warning(_ certificate: NIOSSLCertificate, _ now: Int) -> Warning? {
+    private func warning(_ certificate: NIOSSLCertificate, of file: String, _ consequence: String) -> Warning? {
         func text(_ seconds: Int) -> String { Timestamp.text(Microseconds(seconds) * 1_000_000) }
         let (begin, end) = (certificate.notValidBefore, certificate.notValidAfter)
+        let now = time(nil)
         let what: String
         var advice = "Put a new one in its place: the broker takes it over within a second or two, without a restart."
         if begin > now {
-            what = "a certificate is not valid before \(text(begin)); clients will refuse it"
+            what = "a certificate is not valid before \(text(begin)); \(consequence)"
             advice = "Is this machine's clock right? Else put another one in its place."
         } else if end < now {
-            what = "a certificate expired on \(text(end)); clients will refuse it"
+            what = "a certificate expired on \(text(end)); \(consequence)"
         } else if end - now < TLSConfigurationFiles.noticeSeconds {
             what = "a certificate expires soon, on \(text(end))"
         } else {
             return nil
         }
-        return Warning(what: what, file: self.certificate, advice: advice)
+        return Warning(what: what, file: file, advice: advice, isFailure: begin > now || end < now)
     }
 
     /// Two weeks.
