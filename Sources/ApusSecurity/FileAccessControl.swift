@@ -129,7 +129,9 @@ package final class FileAccessControl: AccessControl {
         let snapshot = snapshot
         if let text = credentials.token { return explain(text, credentials.user, snapshot) }
         if credentials.password != nil {
-            guard let user = credentials.user.flatMap({ snapshot.users.users[$0] }) else { return "there is no such user" }
+            guard let user = credentials.user.flatMap({ snapshot.users.users[$0] }) else {
+                return "there is no such user"
+            }
             return user.password == nil ? "this user has no password" : "the password is wrong"
         }
         guard let name = credentials.certificateName else { return nil }
