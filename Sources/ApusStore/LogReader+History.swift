@@ -7,18 +7,15 @@ extension LogReader {
 
     /// The next page of a history query.
     func history(_ request: HistoryRequest) throws(ApusError) -> MessageBatch {
-        var matcher = HistoryMatcher(reader: self, selection: request.selection)
-        let isNeeded = HistoryMatcher.isNeeded(request.selection)
+        var matcher = HistoryMatcher(request.selection.conditions, reader: self)
         return try snapshot { snapshot in
             try batch(
                 after: request.after, through: request.through, bytesMax: request.bytesMax,
                 countMax: request.countMax, snapshot
             ) { builder, after, through in
                 try walk(request.selection.filters, after: after, through: through, snapshot) { row in
-                    if isNeeded, try !matcher.matches(row) {
-                        return matcher.bytes > LogReader.searchBytesMax ? .stopAfter : .goOn
-                    }
-                    return try builder.offer(row)
+                    guard try matcher?.matches(row) == false else { return try builder.offer(row) }
+                    return (matcher?.bytes ?? 0) > LogReader.searchBytesMax ? .stopAfter : .goOn
                 }
             }
         }
@@ -28,10 +25,9 @@ extension LogReader {
     func bounds(_ lookUp: BoundsLookUp) throws(ApusError) -> LookUpStep<SeqRange, BoundsLookUp> {
         try snapshot { snapshot in
             let selection = lookUp.selection
-            let range = try lookUp.range ?? range(selection, snapshot)
-            guard let last = selection.last else { return .answer(range) }
-            var matcher: HistoryMatcher?
-            if HistoryMatcher.isNeeded(selection) { matcher = HistoryMatcher(reader: self, selection: selection) }
+            let range = try lookUp.range ?? range(selection.conditions, snapshot)
+            guard let last = selection.conditions.last else { return .answer(range) }
+            var matcher = HistoryMatcher(selection.conditions, reader: self)
             let walk = lookUp.walk ?? BackwardWalk(missing: last, range: range)
             switch try walkBack(walk, selection.filters, snapshot, &matcher) {
             case .answer(let after): return .answer(SeqRange(after: after, through: range.through))
@@ -45,13 +41,13 @@ extension LogReader {
     }
 
     /// The same without `last`: what halving finds.
-    private func range(_ selection: HistorySelection, _ snapshot: Snapshot) throws -> SeqRange {
+    private func range(_ conditions: HistoryConditions, _ snapshot: Snapshot) throws -> SeqRange {
         var after = snapshot.trimmedThrough
         var through = snapshot.head
-        if let from = selection.fromSeq { after = max(after, from == 0 ? 0 : from - 1) }
-        if let to = selection.toSeq { through = min(through, to) }
-        if let since = selection.since { after = max(after, try seq(before: since, snapshot)) }
-        if let until = selection.until { through = min(through, try seq(before: until, snapshot)) }
+        if let from = conditions.fromSeq { after = max(after, from == 0 ? 0 : from - 1) }
+        if let to = conditions.toSeq { through = min(through, to) }
+        if let since = conditions.since { after = max(after, try seq(before: since, snapshot)) }
+        if let until = conditions.until { through = min(through, try seq(before: until, snapshot)) }
         return SeqRange(after: after, through: max(after, through))
     }
 }

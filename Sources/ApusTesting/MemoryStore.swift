@@ -269,9 +269,9 @@ package final class MemoryStore: LogStore, LogQueries {
 
     package func bounds(_ lookUp: BoundsLookUp) throws(ApusError) -> LookUpStep<SeqRange, BoundsLookUp> {
         guard mayAnswer() else { return .goOn(lookUp) }
-        let head = head
-        let from = lookUp.selection.fromSeq ?? 0
-        return .answer(SeqRange(after: from == 0 ? 0 : from - 1, through: min(head, lookUp.selection.toSeq ?? head)))
+        let (head, conditions) = (head, lookUp.selection.conditions)
+        let from = conditions.fromSeq ?? 0
+        return .answer(SeqRange(after: from == 0 ? 0 : from - 1, through: min(head, conditions.toSeq ?? head)))
     }
 
     package func history(_ request: HistoryRequest) throws(ApusError) -> MessageBatch {

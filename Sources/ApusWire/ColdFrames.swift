@@ -261,18 +261,24 @@ enum ColdFrames {
         }
         var query = Query(query: try bag.number(.query), select: selection)
         query.filters = try filters(bag)
-        query.fromSeq = try bag.unsigned(.from)
-        query.toSeq = try bag.unsigned(.to)
-        query.since = try bag.time(.since)
-        query.until = try bag.time(.until)
-        query.last = try bag.unsigned(.last, max: UInt64(Int32.max)).map(Int.init)
-        query.contentType = try bag.text(.contentType)
-        if let headers = bag[.headers], headers != .null { query.headers = try Headers(json: headers) }
-        query.grep = try bag.text(.grep)
-        query.publisher = try bag.text(.publisher)
+        query.conditions = try conditions(bag)
         query.limit = try bag.unsigned(.limit)
         query.credit = try bag.unsigned(.credit)
         return query
+    }
+
+    private static func conditions(_ bag: FieldBag) throws(ApusError) -> HistoryConditions {
+        var conditions = HistoryConditions()
+        conditions.fromSeq = try bag.unsigned(.from)
+        conditions.toSeq = try bag.unsigned(.to)
+        conditions.since = try bag.time(.since)
+        conditions.until = try bag.time(.until)
+        conditions.last = try bag.unsigned(.last, max: UInt64(Int32.max)).map(Int.init)
+        conditions.contentType = try bag.text(.contentType)
+        if let headers = bag[.headers], headers != .null { conditions.headers = try Headers(json: headers) }
+        conditions.grep = try bag.text(.grep)
+        conditions.publisher = try bag.text(.publisher)
+        return conditions
     }
 
     private static func error(_ bag: FieldBag) throws(ApusError) -> ErrorReply {

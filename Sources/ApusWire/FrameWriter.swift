@@ -113,15 +113,16 @@ package enum FrameWriter {
         var bag = numbers([(.query, UInt64(query.query))])
         bag.set(.select, query.select.rawValue)
         if !query.filters.isEmpty { bag.set(.filter, filters(query.filters)) }
-        if let from = query.fromSeq { bag.set(.from, .unsigned(from)) }
-        bag.set(.to, query.toSeq)
-        if let since = query.since { bag.set(.since, .integer(since)) }
-        if let until = query.until { bag.set(.until, .integer(until)) }
-        bag.set(.last, query.last.map(UInt64.init))
-        bag.set(.contentType, query.contentType)
-        if !query.headers.isEmpty { bag.set(.headers, query.headers.json) }
-        bag.set(.grep, query.grep)
-        bag.set(.publisher, query.publisher)
+        let conditions = query.conditions
+        if let from = conditions.fromSeq { bag.set(.from, .unsigned(from)) }
+        bag.set(.to, conditions.toSeq)
+        if let since = conditions.since { bag.set(.since, .integer(since)) }
+        if let until = conditions.until { bag.set(.until, .integer(until)) }
+        bag.set(.last, conditions.last.map(UInt64.init))
+        bag.set(.contentType, conditions.contentType)
+        if !conditions.headers.isEmpty { bag.set(.headers, conditions.headers.json) }
+        bag.set(.grep, conditions.grep)
+        bag.set(.publisher, conditions.publisher)
         bag.set(.limit, query.limit)
         bag.set(.credit, query.credit)
         return bag

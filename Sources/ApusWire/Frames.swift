@@ -169,15 +169,8 @@ package struct Query: Sendable, Hashable {
     package var query: UInt32
     package var select: Selection
     package var filters: [TopicFilter] = []
-    package var fromSeq: Seq?
-    package var toSeq: Seq?
-    package var since: Microseconds?
-    package var until: Microseconds?
-    package var last: Int?
-    package var contentType: String?
-    package var headers = Headers()
-    package var grep: String?
-    package var publisher: String?
+    /// Of `history`.
+    package var conditions = HistoryConditions()
     /// Rows at most.
     package var limit: UInt64?
     /// Rows that may be sent before more credit comes; nil for no limit but the socket's.

@@ -35,8 +35,8 @@ struct GetCommand: ClientCommand {
     func perform() async throws -> ExitStatus {
         let source = try await options.open()
         var query = HistoryQuery()
-        query.fromSeq = seq
-        query.toSeq = seq
+        query.conditions.fromSeq = seq
+        query.conditions.toSeq = seq
         query.limit = 1
         var found: Message?
         try await source.forEach(query) { message in

@@ -152,15 +152,15 @@ struct SelectionOptions: ParsableArguments, Sendable {
         }
         let now = LocalTime.now()
         var query = HistoryQuery(filters: filters)
-        query.since = since?.time(now: now)
-        query.until = until?.time(now: now)
-        query.fromSeq = fromSeq
-        query.toSeq = toSeq
-        query.last = last
-        query.contentType = contentType
-        query.headers = header
-        query.grep = grep
-        query.publisher = publisher
+        query.conditions.since = since?.time(now: now)
+        query.conditions.until = until?.time(now: now)
+        query.conditions.fromSeq = fromSeq
+        query.conditions.toSeq = toSeq
+        query.conditions.last = last
+        query.conditions.contentType = contentType
+        query.conditions.headers = Headers(header)
+        query.conditions.grep = grep
+        query.conditions.publisher = publisher
         query.limit = count
         return query
     }

@@ -272,14 +272,14 @@ struct SubscribeTests {
         let broker = try await ScriptedBroker.start()
         let (client, connection) = try await broker.connected()
         var wanted = HistoryQuery(filters: ["a/#"])
-        wanted.last = 2
-        wanted.headers = [Headers.Pair("h", "v")]
+        wanted.conditions.last = 2
+        wanted.conditions.headers = ["h": "v"]
         let rows = try await client.history(wanted)
         let query = try await connection.query()
         #expect(query.select == .history)
-        #expect(query.last == 2)
+        #expect(query.conditions.last == 2)
         #expect(query.filters.map(\.text) == ["a/#"])
-        #expect(query.headers == ["h": "v"])
+        #expect(query.conditions.headers == ["h": "v"])
         #expect((query.credit ?? 0) > 0)
         for seq in Seq(4)...5 {
             try connection.row(query: query.query, seq: seq, topic: "a/b", text: "x\(seq)", publisher: "p")

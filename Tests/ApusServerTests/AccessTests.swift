@@ -441,7 +441,7 @@ struct RightsTests {
             let otto = try broker.user("otto", way)
             var history = Query(query: 1, select: .history)
             #expect(try rows(otto, history) == ["row 1 1", "row 1 3", "end 1 2 complete"])
-            (history.fromSeq, history.toSeq) = (2, 2)
+            (history.conditions.fromSeq, history.conditions.toSeq) = (2, 2)
             #expect(try rows(otto, history) == ["end 1 0 complete"], "as if there were no such message")
             var foreign = Query(query: 1, select: .history)
             foreign.filters = [try TopicFilter("secret/a")]

@@ -52,40 +52,40 @@ struct HistoryTests {
         #expect(try query(store) { $0.filters = try filters("a/#") }.map(\.seq) == [1, 2, 4])
         #expect(
             try query(store) {
-                $0.fromSeq = 2
-                $0.toSeq = 4
+                $0.conditions.fromSeq = 2
+                $0.conditions.toSeq = 4
             }.map(\.seq) == [2, 3, 4])
-        #expect(try query(store) { $0.since = start + 10_000_000 }.map(\.seq) == [4, 5])
-        #expect(try query(store) { $0.until = start + 10_000_000 }.map(\.seq) == [1, 2, 3])
-        #expect(try query(store) { $0.contentType = "text/plain" }.map(\.seq) == [1, 4])
-        #expect(try query(store) { $0.contentType = "Text/Plain; charset=utf-8" }.map(\.seq) == [1, 4])
-        #expect(try query(store) { $0.headers = [.init("x", "1")] }.map(\.seq) == [1, 2])
-        #expect(try query(store) { $0.headers = [.init("x", "1"), .init("x", "2")] }.map(\.seq) == [2])
-        #expect(try query(store) { $0.grep = "world" }.map(\.seq) == [1, 4])
-        #expect(try query(store) { $0.grep = "aaab" }.map(\.seq) == [3])
-        #expect(try query(store) { $0.publisher = "meter" }.map(\.seq) == [4])
-        #expect(try query(store) { $0.publisher = "nobody" }.isEmpty)
-        #expect(try query(store) { $0.last = 2 }.map(\.seq) == [4, 5])
+        #expect(try query(store) { $0.conditions.since = start + 10_000_000 }.map(\.seq) == [4, 5])
+        #expect(try query(store) { $0.conditions.until = start + 10_000_000 }.map(\.seq) == [1, 2, 3])
+        #expect(try query(store) { $0.conditions.contentType = "text/plain" }.map(\.seq) == [1, 4])
+        #expect(try query(store) { $0.conditions.contentType = "Text/Plain; charset=utf-8" }.map(\.seq) == [1, 4])
+        #expect(try query(store) { $0.conditions.headers = ["x": "1"] }.map(\.seq) == [1, 2])
+        #expect(try query(store) { $0.conditions.headers = ["x": "1", "x": "2"] }.map(\.seq) == [2])
+        #expect(try query(store) { $0.conditions.grep = "world" }.map(\.seq) == [1, 4])
+        #expect(try query(store) { $0.conditions.grep = "aaab" }.map(\.seq) == [3])
+        #expect(try query(store) { $0.conditions.publisher = "meter" }.map(\.seq) == [4])
+        #expect(try query(store) { $0.conditions.publisher = "nobody" }.isEmpty)
+        #expect(try query(store) { $0.conditions.last = 2 }.map(\.seq) == [4, 5])
         #expect(
             try query(store) {
-                $0.last = 1
-                $0.grep = "world"
+                $0.conditions.last = 1
+                $0.conditions.grep = "world"
             }.map(\.seq) == [4])
         #expect(
             try query(store) {
-                $0.last = 2
-                $0.toSeq = 3
+                $0.conditions.last = 2
+                $0.conditions.toSeq = 3
             }.map(\.seq) == [2, 3])
         #expect(
             try query(store) {
-                $0.last = 9
+                $0.conditions.last = 9
                 $0.filters = try filters("a/+")
             }.map(\.seq) == [1, 2, 4])
         #expect(
             try query(store) {
                 $0.filters = try filters("a/1")
-                $0.grep = "world"
-                $0.until = start + 10_000_000
+                $0.conditions.grep = "world"
+                $0.conditions.until = start + 10_000_000
             }.map(\.seq) == [1])
     }
 
@@ -94,11 +94,11 @@ struct HistoryTests {
         let log = try sample()
         #expect(
             try query(log.store) {
-                $0.fromSeq = 4
-                $0.toSeq = 2
+                $0.conditions.fromSeq = 4
+                $0.conditions.toSeq = 2
             }.isEmpty)
-        #expect(try query(log.store) { $0.fromSeq = 400 }.isEmpty)
-        #expect(try query(log.store) { $0.last = 0 }.isEmpty)
+        #expect(try query(log.store) { $0.conditions.fromSeq = 400 }.isEmpty)
+        #expect(try query(log.store) { $0.conditions.last = 0 }.isEmpty)
     }
 
     @Test("A long search returns from time to time, with no row but further on")
@@ -106,12 +106,12 @@ struct HistoryTests {
         let log = try TestLog()
         for _ in 0..<9 { try log.store.publish("t", count: 2_000, level: .stored) }
         var selection = HistorySelection()
-        selection.grep = "not there"
+        selection.conditions.grep = "not there"
         let page = try log.store.history(
             HistoryRequest(selection: selection, after: 0, through: 18_000, bytesMax: 1 << 20, countMax: 10))
         #expect(page.messages.isEmpty && page.through < 18_000 && page.through > 0)
-        #expect(try query(log.store) { $0.grep = "not there" }.isEmpty)
-        #expect(try query(log.store, countMax: 100) { $0.grep = "payload 1999" }.count == 9)
+        #expect(try query(log.store) { $0.conditions.grep = "not there" }.isEmpty)
+        #expect(try query(log.store, countMax: 100) { $0.conditions.grep = "payload 1999" }.count == 9)
     }
 
     @Test("topics counts messages and knows the last seq, sealed or not, page by page")

@@ -69,9 +69,9 @@ struct LookUpTests {
     func bounds() throws {
         var sample = try Sample()
         var selection = HistorySelection()
-        selection.grep = "needle"
+        selection.conditions.grep = "needle"
         for (last, after) in [(1, Seq(15_007)), (3, 5_007), (4, 7), (5, 0)] {
-            selection.last = last
+            selection.conditions.last = last
             let through = Seq(sample.topics.count)
             var lookUp = BoundsLookUp(selection)
             var steps = 1
@@ -97,8 +97,8 @@ struct LookUpTests {
         try log.store.publish([Draft("t", "needle", level: .stored)])
         for _ in 0..<20 { try log.store.publish([Draft("t", large, level: .stored)]) }
         var selection = HistorySelection()
-        selection.grep = "needle"
-        selection.last = 1
+        selection.conditions.grep = "needle"
+        selection.conditions.last = 1
         guard case .goOn(let next) = try log.store.bounds(BoundsLookUp(selection)) else {
             Issue.record("80 MiB were searched in one step")
             return

@@ -26,10 +26,9 @@ struct RestrictionTests {
             ({ _ in }, [1, 3, 6]), ({ $0.grep = "needle" }, [1, 6]), ({ $0.last = 2 }, [3, 6]),
             ({ ($0.grep, $0.last) = ("needle", 2) }, [1, 6]),
             ({ ($0.fromSeq, $0.toSeq) = (2, 2) }, []), ({ ($0.fromSeq, $0.toSeq) = (4, 5) }, []),
-        ] as [((inout HistorySelection) -> Void, [Seq])] {
-            var selection = HistorySelection()
-            selection.filters = try reader()
-            change(&selection)
+        ] as [((inout HistoryConditions) -> Void, [Seq])] {
+            var selection = HistorySelection(try reader())
+            change(&selection.conditions)
             let bounds = try log.store.bounds(selection)
             let page = try log.store.history(
                 HistoryRequest(

@@ -18,26 +18,15 @@ package protocol LogQueries: AnyObject, Sendable {
     func status() throws(ApusError) -> LogStatus
 }
 
-/// What a history query selects. All conditions hold together.
+/// What a history query selects: of the topics that its reader may see, what fulfils the conditions.
 package struct HistorySelection: Hashable, Sendable {
-    package var filters = FilterSet.all
-    package var fromSeq: Seq?
-    package var toSeq: Seq?
-    /// Received at or after.
-    package var since: Microseconds?
-    /// Received before.
-    package var until: Microseconds?
-    /// Only the last so many of what matches.
-    package var last: Int?
-    /// The media type, or the whole content type as declared.
-    package var contentType: String?
-    /// Each must be among the message's headers.
-    package var headers: [Headers.Pair] = []
-    /// A text that the payload's bytes must contain.
-    package var grep: String?
-    package var publisher: String?
+    package var filters: FilterSet
+    package var conditions: HistoryConditions
 
-    package init() {}
+    package init(_ filters: FilterSet = .all, _ conditions: HistoryConditions = HistoryConditions()) {
+        self.filters = filters
+        self.conditions = conditions
+    }
 }
 
 package struct HistoryRequest: Sendable {

@@ -1,45 +1,23 @@
 internal import ApusWire
 
-/// Which messages of the log to read. Conditions that are left out hold for every message.
+/// Which messages of the log to read.
 public struct HistoryQuery: Sendable, Hashable {
     /// Topics that match any of these; none for all.
     public var filters: [String]
-    public var fromSeq: Seq?
-    /// Inclusive.
-    public var toSeq: Seq?
-    public var since: Microseconds?
-    public var until: Microseconds?
-    /// Only the last so many.
-    public var last: Int?
-    public var contentType: String?
-    /// Messages that have all of these headers.
-    public var headers: [Headers.Pair]
-    public var grep: String?
-    public var publisher: String?
+    public var conditions = HistoryConditions()
     /// Rows at most.
     public var limit: Int?
 
-    public init(filters: [String] = []) {
-        self.filters = filters
-        self.headers = []
-    }
+    public init(filters: [String] = []) { self.filters = filters }
 
     /// - Throws: `invalid-filter`, or `usage` for a negative number.
     func wire() throws(ApusError) -> Query {
         var query = Query(query: 0, select: .history)
         query.filters = try Filters.parse(filters)
-        for (name, value) in [("last", last), ("limit", limit)] where (value ?? 0) < 0 {
+        for (name, value) in [("last", conditions.last), ("limit", limit)] where (value ?? 0) < 0 {
             throw ApusError(.usage, "\(name) is negative")
         }
-        query.fromSeq = fromSeq
-        query.toSeq = toSeq
-        query.since = since
-        query.until = until
-        query.last = last
-        query.contentType = contentType
-        query.headers = Headers(headers)
-        query.grep = grep
-        query.publisher = publisher
+        query.conditions = conditions
         query.limit = limit.map(UInt64.init)
         return query
     }

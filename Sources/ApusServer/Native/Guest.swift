@@ -62,23 +62,6 @@ struct Guest {
         if query.select == .status { return rights.isAdmin ? .status : nil }
         let asked = query.filters.isEmpty ? FilterSet.all : FilterSet(query.filters)
         guard let filters = asked.restricted(to: rights.history) else { return nil }
-        return query.select == .topics ? .topics(filters) : .history(HistorySelection(query, filters))
-    }
-}
-
-extension HistorySelection {
-    /// - Parameter filters: the query's, as far as its reader may see.
-    fileprivate init(_ query: Query, _ filters: FilterSet) {
-        self.init()
-        self.filters = filters
-        fromSeq = query.fromSeq
-        toSeq = query.toSeq
-        since = query.since
-        until = query.until
-        last = query.last
-        contentType = query.contentType
-        headers = query.headers.pairs
-        grep = query.grep
-        publisher = query.publisher
+        return query.select == .topics ? .topics(filters) : .history(HistorySelection(filters, query.conditions))
     }
 }

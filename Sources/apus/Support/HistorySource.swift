@@ -98,22 +98,9 @@ enum HistorySource {
 extension HistoryQuery {
     /// The same question, as the store takes it.
     fileprivate func selection() throws(ApusError) -> HistorySelection {
-        var selection = HistorySelection()
-        if !filters.isEmpty {
-            var parsed: [TopicFilter] = []
-            for filter in filters { parsed.append(try TopicFilter(filter)) }
-            selection.filters = FilterSet(parsed)
-        }
-        selection.fromSeq = fromSeq
-        selection.toSeq = toSeq
-        selection.since = since
-        selection.until = until
-        selection.last = last
-        selection.contentType = contentType
-        selection.headers = headers
-        selection.grep = grep
-        selection.publisher = publisher
-        return selection
+        guard !filters.isEmpty else { return HistorySelection(.all, conditions) }
+        let filters = try filters.map { (text) throws(ApusError) in try TopicFilter(text) }
+        return HistorySelection(FilterSet(filters), conditions)
     }
 }
 

@@ -167,15 +167,15 @@ private struct Description {
         kind("query", ("query", UInt64(query.query)))
         put("select", query.select.rawValue)
         put("filter", json: .array(query.filters.map { .string($0.text) }))
-        put("from", query.fromSeq)
-        put("to", query.toSeq)
-        if let since = query.since { put("since", json: .integer(since)) }
-        if let until = query.until { put("until", json: .integer(until)) }
-        put("last", query.last.map(UInt64.init))
-        put("content-type", query.contentType)
-        if !query.headers.isEmpty { put("headers", json: query.headers.json) }
-        put("grep", query.grep)
-        put("publisher", query.publisher)
+        put("from", query.conditions.fromSeq)
+        put("to", query.conditions.toSeq)
+        if let since = query.conditions.since { put("since", json: .integer(since)) }
+        if let until = query.conditions.until { put("until", json: .integer(until)) }
+        put("last", query.conditions.last.map(UInt64.init))
+        put("content-type", query.conditions.contentType)
+        if !query.conditions.headers.isEmpty { put("headers", json: query.conditions.headers.json) }
+        put("grep", query.conditions.grep)
+        put("publisher", query.conditions.publisher)
         put("limit", query.limit)
         put("credit", query.credit)
     }
