@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What takes longer than scripts/test.sh, and looks deeper: brokers killed again and again, sanitizers, fuzzing, the
-# packages on a bare Debian, the container, the metrics. Everything runs also where something before it failed; what failed is said
-# at the end. Without arguments all steps run, else those that are named: torture, thread, address, fuzz, package,
-# budgets, container, prometheus.
+# packages on a bare Debian, the container, the metrics. Everything runs also where something before it failed; what
+# failed is said at the end. Without arguments all steps run, else those that are named: torture, thread, address, fuzz,
+# package, budgets, container, prometheus.
 #
 #   scripts/test-deep.sh thread
 #   APUS_TORTURE_ROUNDS=1000 scripts/test-deep.sh torture
