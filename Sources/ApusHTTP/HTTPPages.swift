@@ -89,18 +89,28 @@ package struct HTTPPages: Sendable {
     }
 
     private func metrics(for visitor: Visitor) async -> HTTPReply {
-        switch await authorize(HTTPCredentials(authorization: visitor.authorization), visitor.address) {
+        let credentials = HTTPCredentials(authorization: visitor.authorization)
+        switch await authorize(credentials, visitor.address) {
         case .granted:
             return HTTPReply(
                 status: .ok, contentType: PrometheusText.contentType, body: PrometheusText.write(await metrics()))
         case .unknown:
             var reply = HTTPReply.problem(
-                .unauthorized, code: "not-allowed", "the metrics need a login with the right admin",
+                .unauthorized, code: "not-allowed", HTTPPages.reason(credentials),
                 hint: "Basic with user and password, or Bearer with a token.")
             reply.challenge = "Basic realm=\"apus\", charset=\"UTF-8\", Bearer realm=\"apus\""
             return reply
         case .refused:
             return .problem(.forbidden, code: "not-allowed", "this user lacks the right admin")
+        }
+    }
+
+    /// Why it is nobody that is known.
+    private static func reason(_ credentials: HTTPCredentials) -> String {
+        switch credentials {
+        case .none: "the metrics need a login with the right admin"
+        case .unreadable: "the Authorization of the request cannot be read"
+        case .password, .token: "user, password or token is wrong"
         }
     }
 }

@@ -79,6 +79,9 @@ public struct ApusError: Error, Hashable, Sendable, CustomStringConvertible {
         ApusError(code, message, hint: hint, isFatal: true)
     }
 
+    /// For people, on one line.
+    package var messageAndHint: String { hint.map { "\(message). \($0)" } ?? message }
+
     public var description: String {
         hint.map { "\(message) (\(code.rawValue)). \($0)" } ?? "\(message) (\(code.rawValue))"
     }

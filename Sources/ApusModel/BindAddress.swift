@@ -52,6 +52,9 @@ package enum BindAddress: Hashable, Sendable, CustomStringConvertible {
             host = rest[..<colon]
             rest = rest[colon...]
             guard !rest.dropFirst().contains(":") else { throw problem("an IPv6 address stands in brackets") }
+            // No name has a number behind its last dot; to look it up would only find that out later (RFC 3696, 2).
+            let isNumber = host.split(separator: ".").last?.utf8.allSatisfy { (0x30...0x39).contains($0) } ?? false
+            guard !isNumber || BindAddress.numeric(host) != nil else { throw problem("\(host) is no IPv4 address") }
         }
         let name = host == "*" ? "" : String(host)
         guard !rest.isEmpty else {

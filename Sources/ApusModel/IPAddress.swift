@@ -1,12 +1,5 @@
+internal import Glibc
 package import NIOCore
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// An address of a machine, IPv4 as well as IPv6. IPv4 is kept as the IPv6 address that it is mapped to
 /// (`::ffff:10.0.0.1`), so that both ways of writing it are equal.

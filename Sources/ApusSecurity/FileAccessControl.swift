@@ -1,15 +1,8 @@
 package import ApusBroker
 package import ApusModel
 internal import Crypto
+internal import Glibc
 internal import NIOConcurrencyHelpers
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// The users of a users file. Whoever is not in it may do nothing.
 package final class FileAccessControl: AccessControl {
@@ -97,6 +90,10 @@ package final class FileAccessControl: AccessControl {
     private static let wrong = ApusError.fatal(
         .notAllowed, "user, password or token is wrong", hint: "apus user lists, adds and changes users.")
 
+    private static let wrongCertificate = ApusError.fatal(
+        .notAllowed, "the client certificate is no user's, or another one's than was named",
+        hint: "apus user certificate add gives it to a user.")
+
     package func authenticate(_ credentials: Credentials) throws(ApusError) -> Identity {
         let snapshot = snapshot
         let (user, proof, expiresAt): (String, String, Microseconds?)
@@ -114,7 +111,7 @@ package final class FileAccessControl: AccessControl {
                 return identity(of: "") ?? Identity(user: "", rights: .nothing)
             }
             guard let name = snapshot.certificates[certificate], [nil, name].contains(credentials.user) else {
-                throw FileAccessControl.wrong
+                throw FileAccessControl.wrongCertificate
             }
             (user, proof, expiresAt) = (name, FileAccessControl.proof(certificate: certificate), nil)
         }

@@ -58,8 +58,10 @@ package struct Users: Hashable, Sendable {
         guard !name.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
             throw ApusError(.invalidField, "the user name contains a control character")
         }
-        // %u stands for it in filters, and HTTP ends it at a colon.
-        guard FilterPattern.isSafe(name), !name.contains(":") else { throw fault("cannot stand in a filter") }
+        // %u stands for it.
+        guard FilterPattern.isSafe(name) else { throw fault("cannot stand in a filter") }
+        // RFC 7617, 2: what is behind the first one is the password.
+        guard !name.contains(":") else { throw fault("has a colon, which would end it in HTTP") }
         guard name != anonymousName else { throw fault("stands for everybody without a login") }
     }
 

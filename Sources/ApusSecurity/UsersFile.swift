@@ -1,12 +1,5 @@
 package import ApusModel
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
+internal import Glibc
 
 /// A users file: read as a whole, and replaced as a whole.
 package struct UsersFile: Sendable {
@@ -59,13 +52,7 @@ package struct UsersFile: Sendable {
 
     private static func read(_ descriptor: Int32, _ buffer: inout [UInt8]) -> Int {
         buffer.withUnsafeMutableBytes { space in
-            #if canImport(Glibc)
-                Glibc.read(descriptor, space.baseAddress, space.count)
-            #elseif canImport(Musl)
-                Musl.read(descriptor, space.baseAddress, space.count)
-            #else
-                Darwin.read(descriptor, space.baseAddress, space.count)
-            #endif
+            Glibc.read(descriptor, space.baseAddress, space.count)
         }
     }
 
@@ -147,13 +134,7 @@ package struct UsersFile: Sendable {
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { bytes in
-                #if canImport(Glibc)
-                    Glibc.write(descriptor, bytes.baseAddress, bytes.count)
-                #elseif canImport(Musl)
-                    Musl.write(descriptor, bytes.baseAddress, bytes.count)
-                #else
-                    Darwin.write(descriptor, bytes.baseAddress, bytes.count)
-                #endif
+                Glibc.write(descriptor, bytes.baseAddress, bytes.count)
             }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { throw failure("cannot write \(path)", errno) }

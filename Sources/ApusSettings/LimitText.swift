@@ -10,7 +10,8 @@ package enum LimitText {
         if let number = text.decimal { return number }
         if let milliseconds = millisecondsByUnit[unit] { return try time(text, unit: unit, milliseconds) }
         guard let size = size(text) else {
-            throw ApusError(.usage, "\"\(text.shown)\" is not a number of \(unit): write 4096, 64K, 8M or 1G")
+            let ways = unit == "bytes" ? "4096, 64K, 8M or 1G" : "a whole number"
+            throw ApusError(.usage, "\"\(text.shown)\" is not a number of \(unit): write \(ways)")
         }
         return size
     }

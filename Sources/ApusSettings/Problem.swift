@@ -85,7 +85,7 @@ struct ProblemList {
     }
 
     mutating func add(_ origin: Origin, _ key: String, _ error: ApusError) {
-        add(origin, key, error.hint.map { "\(error.message). \($0)" } ?? error.message)
+        add(origin, key, error.messageAndHint)
     }
 
     /// - Throws: ``SettingsFailure``, in the order of the file, where there is anything.

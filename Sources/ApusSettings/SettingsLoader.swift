@@ -1,12 +1,5 @@
 package import ApusModel
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
+internal import Glibc
 
 /// What the command line says, as text: it is read like every other layer.
 package struct Flags: Sendable {

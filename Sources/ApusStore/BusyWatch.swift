@@ -1,14 +1,7 @@
 internal import ApusBroker
 internal import ApusModel
 internal import GRDBSQLite
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Darwin
-#endif
+internal import Glibc
 
 /// Waits while another process has locked the file, and keeps count: SQLite's own way of waiting tells nobody.
 ///

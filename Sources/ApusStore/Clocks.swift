@@ -1,12 +1,5 @@
 package import ApusModel
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Darwin
-#endif
+internal import Glibc
 
 package enum Clocks {
     /// Microseconds since 1970 UTC.

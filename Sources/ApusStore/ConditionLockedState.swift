@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Darwin
-#endif
+internal import Glibc
 
 /// A value under a mutex, with waiting for it to change: swift-nio's `ConditionLock` waits for one value of an
 /// integer, a gate waits for a condition on two.
@@ -20,10 +14,8 @@ final class ConditionLockedState<Value>: @unchecked Sendable {
         pthread_mutex_init(mutex, nil)
         var attributes = pthread_condattr_t()
         pthread_condattr_init(&attributes)
-        #if !canImport(Darwin)
-            // So that setting the wall clock neither shortens nor lengthens a wait.
-            pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
-        #endif
+        // So that setting the wall clock neither shortens nor lengthens a wait.
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
         pthread_cond_init(condition, &attributes)
         pthread_condattr_destroy(&attributes)
     }

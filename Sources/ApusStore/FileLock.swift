@@ -1,13 +1,6 @@
 internal import ApusModel
+internal import Glibc
 internal import Synchronization
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Darwin
-#endif
 
 /// One broker per log: an exclusive `flock` on a file of its own beside the log, gone with the process.
 ///

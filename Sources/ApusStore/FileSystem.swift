@@ -1,12 +1,5 @@
 internal import ApusModel
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Darwin
-#endif
+internal import Glibc
 
 let quotaExceeded = EDQUOT
 

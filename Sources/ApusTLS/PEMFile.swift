@@ -1,13 +1,6 @@
 package import ApusModel
+internal import Glibc
 package import NIOSSL
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// Files with certificates and keys, read whole: they are small.
 package enum PEMFile {

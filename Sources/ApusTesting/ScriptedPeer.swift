@@ -1,14 +1,7 @@
 package import ApusModel
 package import ApusWire
+internal import Glibc
 package import NIOCore
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// A client that does exactly what a test says: a plain socket, no library in between. Every call blocks, for a bounded
 /// time.
@@ -52,11 +45,7 @@ package final class ScriptedPeer {
         case .v6: family = AF_INET6
         case .unixDomainSocket: family = AF_UNIX
         }
-        #if canImport(Darwin)
-            descriptor = socket(family, SOCK_STREAM, 0)
-        #else
-            descriptor = socket(family, Int32(SOCK_STREAM.rawValue), 0)
-        #endif
+        descriptor = socket(family, Int32(SOCK_STREAM.rawValue), 0)
         guard descriptor >= 0 else { throw Failure("socket") }
         // Before the connection, because the window is agreed on with it.
         if let receiveBytes { try set(SOL_SOCKET, SO_RCVBUF, receiveBytes) }
@@ -257,13 +246,7 @@ package final class ScriptedPeer {
 
     package func close() {
         guard descriptor >= 0 else { return }
-        #if canImport(Darwin)
-            _ = Darwin.close(descriptor)
-        #elseif canImport(Musl)
-            _ = Musl.close(descriptor)
-        #else
-            _ = Glibc.close(descriptor)
-        #endif
+        _ = Glibc.close(descriptor)
         descriptor = -1
     }
 
@@ -275,13 +258,7 @@ package final class ScriptedPeer {
 
     private static func poll(_ descriptor: inout pollfd, milliseconds: Int32) -> Int32 {
         while true {
-            #if canImport(Darwin)
-                let count = Darwin.poll(&descriptor, 1, milliseconds)
-            #elseif canImport(Musl)
-                let count = Musl.poll(&descriptor, 1, milliseconds)
-            #else
-                let count = Glibc.poll(&descriptor, 1, milliseconds)
-            #endif
+            let count = Glibc.poll(&descriptor, 1, milliseconds)
             guard count < 0, errno == EINTR else { return count }
         }
     }
@@ -292,10 +269,6 @@ private func bindSocket(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>,
 }
 
 private func sendSome(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
-    #if canImport(Darwin)
-        let flags = Int32(MSG_DONTWAIT)
-    #else
-        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
-    #endif
+    let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
     return send(descriptor, bytes.baseAddress, bytes.count, flags)
 }

@@ -55,7 +55,8 @@ struct ServeCommand: AsyncParsableCommand {
             control = LogControl(level: settings.logLevel.value, format: settings.logFormat.value)
             configuration = try Broker.Configuration(
                 settings, access: try settings.access(), logger: control.logger())
-            if options.checkConfig { try configuration.testCertificates(settings) }
+            let warnings = try configuration.testCertificates(settings)
+            if options.checkConfig { for warning in warnings { warning.log(to: configuration.logger) } }
             for warning in loaded.warnings {
                 if options.checkConfig {
                     Console.line("apus: \(warning)")

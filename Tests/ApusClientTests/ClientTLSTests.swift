@@ -3,13 +3,10 @@ import ApusClient
 import ApusModel
 import ApusServer
 import ApusTesting
+import Glibc
 import Logging
 import NIOCore
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 /// Against the real broker: that the two sides understand each other is the point.
 @Suite("A client with TLS", .timeLimit(.minutes(2)))

@@ -1,14 +1,11 @@
 import ApusModel
 import ApusWire
+import Glibc
 import NIOCore
 import NIOPosix
 import Testing
 
 @testable import ApusClient
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 @Suite("A client that connects", .timeLimit(.minutes(1)))
 struct ConnectTests {
@@ -41,6 +38,20 @@ struct ConnectTests {
         let failure = await error { try await ApusClient.connect(configuration) }
         #expect(failure?.code == .unavailable)
         #expect(failure?.message.contains("no-such-host.invalid") == true)
+    }
+
+    @Test("What answers in another protocol is called no broker, not a broken one")
+    func otherProtocol() async throws {
+        for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"] {
+            let stranger = try await ScriptedBroker.start()
+            let configuration = try stranger.configuration()
+            async let failing = error { try await ApusClient.connect(configuration) }
+            try await stranger.accept().send(bytes: ByteBuffer(string: answer))
+            let failure = await failing
+            #expect(failure?.code == .unavailable)
+            #expect(failure?.message.contains("no Apus broker") == true, "\(String(describing: failure))")
+            #expect(failure?.hint?.contains("2787") == true)
+        }
     }
 
     @Test("The host's name is tried at all its addresses")
@@ -140,16 +151,6 @@ struct ConnectTests {
         client = nil
         guard case .goodbye = await connection.next() else { throw Unexpected() }
         #expect(await connection.next() == nil)
-    }
-
-    @Test("Something else than a broker is told apart at once")
-    func notABroker() async throws {
-        let broker = try await ScriptedBroker.start()
-        let configuration = try broker.configuration()
-        async let failure = error { try await ApusClient.connect(configuration) }
-        let connection = try await broker.accept()
-        connection.send(bytes: ByteBuffer(string: "HTTP/1.1 400 Bad Request\r\n\r\n"))
-        #expect(await failure?.code == .malformedFrame)
     }
 
     @Test("Bytes that are no frames never do more than end the connection", arguments: UInt64(1)...30)

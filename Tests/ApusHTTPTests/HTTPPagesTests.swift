@@ -20,14 +20,17 @@ struct HTTPPagesTests {
             }
         }
         func basic(_ pair: String) -> String { "Basic \(Data(pair.utf8).base64EncodedString())" }
-        let cases: [(String?, Int)] = [
-            (nil, 401), (basic("ada:c:d"), 200), (basic("ada:wrong"), 401), (basic("bob:x"), 403),
-            ("bearer read-only", 403), ("Bearer", 401), ("Basic ???", 401), ("Digest x", 401),
-            ("Basic \(Data([0xFF, 0x3A, 0x61]).base64EncodedString())", 401),
+        let cases: [(String?, Int, String)] = [
+            (nil, 401, "need a login"), (basic("ada:c:d"), 200, "apus_"), (basic("ada:wrong"), 401, "is wrong"),
+            (basic("bob:x"), 403, "lacks"), ("bearer read-only", 403, "lacks"), ("Bearer x", 401, "is wrong"),
+            ("Bearer", 401, "cannot be read"), ("Basic ???", 401, "cannot be read"),
+            ("Digest x", 401, "cannot be read"),
+            ("Basic \(Data([0xFF, 0x3A, 0x61]).base64EncodedString())", 401, "cannot be read"),
         ]
-        for (field, status) in cases {
+        for (field, status, words) in cases {
             let reply = await pages.reply(.get, path: "/metrics", authorization: field)
             #expect(reply.status.code == status, "\(field ?? "none")")
+            #expect(reply.body.contains(words), "\(reply.body)")
             #expect((reply.challenge != nil) == (status == 401))
             #expect(reply.body.contains("apus_connections") == (status == 200))
         }

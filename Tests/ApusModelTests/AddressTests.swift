@@ -104,7 +104,8 @@ struct BindAddressTests {
             ("[127.0.0.1]:1", "no IPv6"), ("[]:1", "no IPv6"), ("a:65536", "port"), ("a:-1", "port"), ("a:", "port"),
             ("a:x", "port"), ("[::1]80", "port"), ("apuss://x", "TLS"), ("http://x:1", "not understood"),
             ("unix:", "path"), ("unix:a.sock", "path"), ("unix:/" + String(repeating: "x", count: 107), "107 bytes"),
-            ("a:1\u{0}", "control"),
+            ("a:1\u{0}", "control"), ("300.1.1.1:1", "no IPv4"), ("10.0.0:1", "no IPv4"), ("2787", "no IPv4"),
+            ("host.010:1", "no IPv4"),
         ])
     func refuses(text: String, word: String) {
         let error = #expect(throws: ApusError.self) { try BindAddress(text, defaultPort: 7) }

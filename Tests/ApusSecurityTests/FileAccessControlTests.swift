@@ -97,7 +97,6 @@ struct FileAccessControlTests {
             Credentials(password: "secret"), Credentials(token: "rubbish"), Credentials(token: wrongSecret),
             Credentials(token: Token().text.revealed),
             Credentials(user: "anna", token: sample.tokens[1].text.revealed),
-            Credentials(certificateName: "nobody.example"), Credentials(user: "otto", certificateName: "anna.example"),
         ]
         let errors = try wrong.map { credentials in try sample.error { _ = try sample.login(credentials) } }
         #expect(Set(errors).count == 1)
@@ -107,6 +106,19 @@ struct FileAccessControlTests {
         #expect(try sample.error { _ = try sample.login(Credentials(token: expired)) } == errors[0])
         let both = Credentials(user: "anna", password: "secret", token: expired)
         #expect(try sample.error { _ = try sample.login(both) }.code == .invalidField)
+    }
+
+    @Test("with a certificate that is not theirs are told that it is the certificate, not who has it")
+    func refusesCertificates() throws {
+        let sample = try Sample()
+        let wrong = [
+            Credentials(certificateName: "nobody.example"), Credentials(user: "otto", certificateName: "anna.example"),
+            Credentials(user: "nobody", certificateName: "anna.example"),
+        ]
+        let errors = try wrong.map { credentials in try sample.error { _ = try sample.login(credentials) } }
+        #expect(Set(errors).count == 1)
+        #expect(errors[0].code == .notAllowed && errors[0].isFatal)
+        #expect(errors[0].message.contains("certificate"))
     }
 
     @Test("whose rights refer to the client id need one that widens nothing")

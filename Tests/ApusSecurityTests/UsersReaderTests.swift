@@ -70,7 +70,7 @@ struct UsersReaderTests {
             ("users:\n  anna:\n    password: plain\n", 3, "hashed"),
             ("user:\n  anna:\n", 1, "user"),
             ("users:\n  a/b: {}\n", 2, "filter"),
-            ("users:\n  $SYS: {}\n", 2, "filter"),
+            ("users:\n  $SYS: {}\n", 2, "filter"), ("users:\n  'a:b': {}\n", 2, "colon"),
             ("users:\n  anonymous: {}\n", 2, "everybody"),
             ("users:\n  anna:\n    publish: ['a/#/b']\n", 3, "'#'"),
             ("users:\n  anna:\n    publish:\n      - a\n      - '%u+'\n", 5, "wildcard"),

@@ -136,22 +136,32 @@ struct ServeSettingsTests {
 
     @Test("What needs a restart is named once, with what it was and what it would be")
     func differences() throws {
-        let old = try settings("listeners: [{address: 'x:1', default-topic: a}]\nlog: {level: info}")
+        let old = try settings(
+            "listeners: [{address: 'x:1', default-topic: a}, {address: 'z:1', idle-time: 7}]\n"
+                + "log: {level: info}")
         let new = try settings(
-            "listeners: [{address: 'x:2'}, {address: 'y:1'}]\nlog: {level: debug}\ndefault-topic: b\n"
+            "listeners: [{address: 'z:1', idle-time: 8}, {address: 'y:1', idle-time: 9}]\nlog: {level: debug}\n"
+                + "default-topic: b\n"
                 + "limits: {tail-bytes: 1M, max-connections: 500}\nusers: u")
         #expect(
             SettingsDifference.needingRestart(old, new) == [
                 SettingsDifference(key: "users", old: "none", new: "u"),
                 SettingsDifference(key: "default-topic", old: "none", new: "b"),
-                SettingsDifference(key: "listeners[0].address", old: "x:1", new: "x:2"),
-                SettingsDifference(key: "listeners[0].default-topic", old: "a", new: "b"),
+                SettingsDifference(key: "listeners", old: "x:1", new: "none"),
+                // The same listener, at another place in the list.
+                SettingsDifference(key: "listeners[z:1].idle-time", old: "7", new: "8"),
                 // The listeners have it from here: it is not named for each of them.
                 SettingsDifference(key: "limits.max-connections", old: "10000", new: "500"),
                 SettingsDifference(key: "limits.tail-bytes", old: "67108864", new: "1048576"),
-                SettingsDifference(key: "listeners[1].address", old: "none", new: "y:1"),
+                SettingsDifference(key: "listeners", old: "none", new: "y:1"),
             ])
         #expect(SettingsDifference.needingRestart(old, old).isEmpty)
+        let free = try settings("listeners: [{address: 'x:0'}, {address: 'x:0', default-topic: a}]")
+        let other = try settings("listeners: [{address: 'x:0'}, {address: 'x:0', default-topic: b}]")
+        #expect(
+            SettingsDifference.needingRestart(free, other) == [
+                SettingsDifference(key: "listeners[x:0 #2].default-topic", old: "a", new: "b")
+            ])
     }
 }
 

@@ -115,7 +115,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
                 }
             }
         } catch {
-            self.error = error
+            self.error = reader.framesRead == 0 ? Dialer.noBroker(error) : error
             close()
         }
     }

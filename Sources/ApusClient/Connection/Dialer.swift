@@ -1,16 +1,9 @@
 internal import ApusModel
 internal import ApusTLS
+internal import Glibc
 internal import NIOCore
 internal import NIOPosix
 internal import NIOSSL
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// The way to a broker: every address of its name, IPv6 and IPv4 side by side (RFC 8305), or a unix socket.
 enum Dialer {
@@ -93,6 +86,13 @@ enum Dialer {
 
     static let speaksTLS = ApusError(
         .unavailable, "the broker's port speaks TLS", hint: "Connect with apuss:// instead of apus://.")
+
+    /// - Parameter error: what is wrong with the first frame.
+    static func noBroker(_ error: ApusError) -> ApusError {
+        ApusError(
+            .unavailable, "what answers there is no Apus broker: \(error.message)",
+            hint: "Check the port: \(DefaultPort.native) is the broker's own, \(DefaultPort.http) that for HTTP.")
+    }
 
     /// Why an open connection ended.
     static func lost(_ error: (any Error)?) -> ApusError {

@@ -1,14 +1,7 @@
 internal import ApusModel
 internal import ApusTLS
+internal import Glibc
 internal import NIOSSL
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// Why a client and a broker do not come together over TLS, and what to do.
 enum TLSFailure {

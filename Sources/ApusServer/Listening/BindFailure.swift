@@ -1,13 +1,6 @@
 internal import ApusModel
+internal import Glibc
 internal import NIOCore
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// What it means that an address could not be bound, and what to do.
 enum BindFailure {

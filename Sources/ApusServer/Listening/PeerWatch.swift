@@ -1,12 +1,5 @@
+internal import Glibc
 internal import NIOCore
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// How the kernel finds a peer whose machine is gone.
 enum PeerWatch {
@@ -25,16 +18,12 @@ enum PeerWatch {
 
     /// Who has connected to a Unix socket: `uid 1000`, or nil where the system does not tell.
     static func user(of channel: any Channel) -> EventLoopFuture<String?> {
-        #if os(Linux)
-            guard let provider = channel as? any SocketOptionProvider else {
-                return channel.eventLoop.makeSucceededFuture(nil)
-            }
-            let credentials: EventLoopFuture<PeerUser> = provider.unsafeGetSocketOption(
-                level: .socket, name: NIOBSDSocket.Option(rawValue: SO_PEERCRED))
-            return credentials.map { "uid \($0.uid)" as String? }.recover { _ in String?.none }
-        #else
+        guard let provider = channel as? any SocketOptionProvider else {
             return channel.eventLoop.makeSucceededFuture(nil)
-        #endif
+        }
+        let credentials: EventLoopFuture<PeerUser> = provider.unsafeGetSocketOption(
+            level: .socket, name: NIOBSDSocket.Option(rawValue: SO_PEERCRED))
+        return credentials.map { "uid \($0.uid)" as String? }.recover { _ in String?.none }
     }
 
     /// Whether a machine to which something is on its way has not answered for `timeoutSeconds`.
@@ -43,24 +32,18 @@ enum PeerWatch {
     /// Linux 6.18, a peer with a full receive window was cut off after 3.4 s at a timeout of 3 s, although its kernel
     /// answered every probe. Such a peer is a subscriber that sleeps, and may.
     static func isDead(_ channel: any Channel, timeoutSeconds: Int, answer: @escaping @Sendable (Bool) -> Void) {
-        #if os(Linux)
-            guard let info = info(channel) else { return answer(false) }
-            info.whenComplete { result in
-                guard case .success(let info) = result else { return answer(false) }
-                answer(info.isDead(timeoutSeconds: timeoutSeconds))
-            }
-        #else
-            answer(false)
-        #endif
+        guard let info = info(channel) else { return answer(false) }
+        info.whenComplete { result in
+            guard case .success(let info) = result else { return answer(false) }
+            answer(info.isDead(timeoutSeconds: timeoutSeconds))
+        }
     }
 
-    #if os(Linux)
-        /// What the kernel knows of a connection; nil where the channel is no socket.
-        static func info(_ channel: any Channel) -> EventLoopFuture<TCPInfo>? {
-            (channel as? any SocketOptionProvider)?.unsafeGetSocketOption(
-                level: .tcp, name: NIOBSDSocket.Option(rawValue: TCP_INFO))
-        }
-    #endif
+    /// What the kernel knows of a connection; nil where the channel is no socket.
+    static func info(_ channel: any Channel) -> EventLoopFuture<TCPInfo>? {
+        (channel as? any SocketOptionProvider)?.unsafeGetSocketOption(
+            level: .tcp, name: NIOBSDSocket.Option(rawValue: TCP_INFO))
+    }
 }
 
 /// Linux's `struct ucred`.

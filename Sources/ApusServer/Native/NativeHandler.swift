@@ -29,7 +29,7 @@ package final class NativeHandler: ChannelInboundHandler {
         /// It gave up subscriptions and queries for which the log is still being read.
         static let abandoned = Pause(rawValue: 32)
         /// Who it is is being found out.
-        static let login = Pause(rawValue: 128)
+        static let login = Pause(rawValue: 64)
     }
 
     let shared: NativeDoor

@@ -4,15 +4,8 @@
 internal import ApusBroker
 internal import ApusModel
 internal import ApusWire
+internal import Glibc
 internal import NIOCore
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// Collects the publishes of one read turn of one connection.
 struct SubmissionBuilder {

@@ -37,17 +37,21 @@ extension Broker.Configuration {
 
 extension Broker.Configuration {
     /// Reads the certificates and keys that the listeners name, as listening would.
-    func testCertificates(_ settings: Settings) throws(SettingsFailure) {
+    ///
+    /// - Returns: what is doubtful about them; listening says it, too.
+    func testCertificates(_ settings: Settings) throws(SettingsFailure) -> [TLSConfigurationFiles.Warning] {
+        var warnings: [TLSConfigurationFiles.Warning] = []
         var problems: [Problem] = []
         for (index, listener) in listeners.enumerated() {
             do throws(ApusError) {
-                for warning in try listener.tls?.test() ?? [] { warning.log(to: logger) }
+                warnings += try listener.tls?.test() ?? []
             } catch {
                 let origin = settings.listeners[index].tls?.certificate.origin ?? .standard
-                problems.append(Problem(origin, "listeners[\(index)].tls", error.message))
+                problems.append(Problem(origin, "listeners[\(index)].tls", error.messageAndHint))
             }
         }
         guard problems.isEmpty else { throw SettingsFailure(problems) }
+        return warnings
     }
 }
 
@@ -94,9 +98,8 @@ extension Settings {
         do throws(ApusError) {
             return try FileAccessControl(path: path)
         } catch {
-            let message = error.hint.map { "\(error.message). \($0)" } ?? error.message
             let code: ApusError.Code = error.code == .notAllowed ? .notAllowed : .usage
-            throw SettingsFailure([Problem(users.origin, "users", message, code: code)])
+            throw SettingsFailure([Problem(users.origin, "users", error.messageAndHint, code: code)])
         }
     }
 }

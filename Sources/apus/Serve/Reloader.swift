@@ -64,12 +64,8 @@ actor Reloader {
         do throws(ApusError) {
             try await takeOver(new, reason, isQuiet: isQuiet)
         } catch {
-            refuse("the configuration", reason, [Reloader.line(error)])
+            refuse("the configuration", reason, [error.messageAndHint])
         }
-    }
-
-    private static func line(_ error: ApusError) -> String {
-        error.hint.map { "\(error.message). \($0)" } ?? error.message
     }
 
     private func refuse(_ what: String, _ reason: String, _ problems: [String]) {
@@ -87,7 +83,7 @@ actor Reloader {
                     isQuiet = false
                 }
             } catch {
-                refuse("the file of \(part.name)", reason, [Reloader.line(error)])
+                refuse("the file of \(part.name)", reason, [error.messageAndHint])
                 isQuiet = false
             }
         }
@@ -122,40 +118,4 @@ struct ReloadRequests: Sendable {
 
     func add(_ reason: String) { continuation.yield(reason) }
     func finish() { continuation.finish() }
-}
-
-/// An option that is another one in new settings.
-struct SettingsDifference: Hashable {
-    let key: String
-    let old: String
-    let new: String
-
-    /// Those that a running broker cannot take over.
-    static func needingRestart(_ old: Settings, _ new: Settings) -> [SettingsDifference] {
-        let before = entries(old)
-        let after = entries(new)
-        let keys = old.entries.map(\.key) + new.entries.map(\.key).filter { before[$0] == nil }
-        return keys.compactMap { key in
-            let (was, becomes) = (before[key], after[key])
-            guard let entry = was ?? becomes, entry.change != .reloaded, was?.value != becomes?.value else {
-                return nil
-            }
-            // What is only handed down: the option that says it is named.
-            if was?.inheritedFrom != nil, becomes?.inheritedFrom != nil { return nil }
-            // A listener that comes or goes is named once, by its address.
-            if was == nil || becomes == nil, !key.contains(".tls."), entry.isOfListener, !key.hasSuffix(".address") {
-                return nil
-            }
-            return SettingsDifference(
-                key: key, old: was?.text ?? SettingsOption.none, new: becomes?.text ?? SettingsOption.none)
-        }
-    }
-
-    private static func entries(_ settings: Settings) -> [String: SettingEntry] {
-        Dictionary(settings.entries.map { ($0.key, $0) }) { first, _ in first }
-    }
-}
-
-extension SettingEntry {
-    fileprivate var isOfListener: Bool { key.hasPrefix("listeners[") }
 }

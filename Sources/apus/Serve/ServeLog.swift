@@ -48,8 +48,10 @@ final class LogControl: Sendable {
     func fail(_ error: ApusError) {
         guard format == .json else { return Console.error(error) }
         let metadata: Logger.Metadata = ["code": "\(error.code.rawValue)"]
-        let message = error.hint.map { "\(error.message). \($0)" } ?? error.message
-        write(LogLine(time: LocalTime.now(), level: .critical, label: "apus", message: message, metadata: metadata))
+        write(
+            LogLine(
+                time: LocalTime.now(), level: .critical, label: "apus", message: error.messageAndHint,
+                metadata: metadata))
     }
 
     /// One write for one line.

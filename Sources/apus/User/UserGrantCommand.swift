@@ -76,6 +76,9 @@ struct UserGrantCommand: ClientCommand {
             }
             return "\(deny ? "denied" : "granted") \(right.name) \(right.text)"
         }
+        if right.name == Users.anonymousName, !deny {
+            console.note("It counts where the configuration says allow-anonymous: true.")
+        }
         return .done
     }
 }

@@ -1,16 +1,9 @@
 package import ApusModel
 internal import ApusTLS
+internal import Glibc
 package import Logging
 internal import NIOCore
 internal import NIOSSL
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// The files that a listener's TLS is made of, PEM all of them.
 package struct TLSConfigurationFiles: Sendable, Hashable {
