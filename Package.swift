@@ -158,7 +158,7 @@ let package = Package(
             name: "ApusHTTPTests",
             dependencies: [
                 "ApusModel", "ApusWire", "ApusBroker", "ApusStore", "ApusServer", "ApusHTTP", "ApusTesting",
-                httpTypes, nio, logging, yams,
+                httpTypes, nio, nioEmbedded, logging, yams,
             ],
             swiftSettings: settings),
         .testTarget(

@@ -45,6 +45,7 @@ public struct Limits: Sendable, Hashable {
     public var subscriptionsMax = 1_024
     public var filtersMax = 64
     public var filterLevelsMax = 128
+    public var filtersBytesMax = 4 << 20
     public var queriesMax = 4
     public var repliesBytesMax = 64 << 10
     // The HTTP door
@@ -121,7 +122,7 @@ extension Limits {
         ),
         Row(
             "login-queue", \.loginQueueMax, "logins", 1...100_000,
-            "Logins that wait to be checked; the addresses they come from take turns. Beyond it the newest one of the address with the most is refused with busy."
+            "Logins that wait to be checked; the addresses they come from take turns. Beyond it the newest one of the address with the most is refused with busy. As many more may wait for their delay, a quarter of them from one address."
         ),
         Row(
             "login-delay", \.loginDelaySeconds, "seconds", 0...3_600,
@@ -227,8 +228,12 @@ extension Limits {
             "max-filters", \.filtersMax, "filters", 1...10_000,
             "Filters of one subscription. Beyond it a subscribe is refused with too-many."),
         Row(
-            "max-filter-levels", \.filterLevelsMax, "levels", 1...65_536,
+            "max-filter-levels", \.filterLevelsMax, "levels", 1...1_024,
             "Levels of one filter. Beyond it a subscribe is refused with invalid-filter."),
+        Row(
+            "filters-bytes", \.filtersBytesMax, "bytes", 1_024...(1 << 30),
+            "Filters of all subscriptions of one connection, with what finding them takes: 224 for each level. Beyond it a subscribe is refused with too-many."
+        ),
         Row(
             "max-queries", \.queriesMax, "queries", 1...1_000,
             "Queries of one connection at a time. Beyond it a query is refused with too-many."),

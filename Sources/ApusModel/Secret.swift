@@ -4,6 +4,9 @@
 public struct Secret: Sendable, Hashable, ExpressibleByStringLiteral, CustomStringConvertible,
     CustomDebugStringConvertible, CustomReflectable
 {
+    /// No password or token is longer: what waits to be checked is bounded by its number.
+    package static let bytesMax = 4_096
+
     /// The text itself: for the wire, and for checking it.
     public let revealed: String
 

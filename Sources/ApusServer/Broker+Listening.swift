@@ -240,11 +240,15 @@ extension Broker {
             let key = ObjectIdentifier(handler)
             loop.connections.value[key] = handler
             channel.closeFuture.assumeIsolated().whenComplete { _ in loop.connections.value[key] = nil }
+            loop.handshaking.value[ObjectIdentifier(channel)] = nil
             return handler
         }
         guard let identity = listener.identity else {
             return try pipeline.addHandlers(PlainPortGuard(), makeDoor(nil))
         }
+        let key = ObjectIdentifier(channel)
+        loop.handshaking.value[key] = channel
+        channel.closeFuture.assumeIsolated().whenComplete { _ in loop.handshaking.value[key] = nil }
         let seconds = Int64(listener.configuration.helloSeconds ?? limits.helloSeconds)
         try pipeline.addHandlers(
             NIOSSLServerHandler(context: identity.context),

@@ -53,6 +53,8 @@ package final class Broker: Sendable {
         let hub: NIOLoopBound<Hub>
         let door: NIOLoopBound<NativeDoor>
         let connections: NIOLoopBoundBox<[ObjectIdentifier: NativeHandler]>
+        /// Connections whose TLS handshake is not done.
+        let handshaking: NIOLoopBoundBox<[ObjectIdentifier: any Channel]>
     }
 
     /// Threads for catch-up pages, and threads for queries: a query never delays a subscriber.
@@ -133,7 +135,8 @@ package final class Broker: Sendable {
                 clock: wallClock, gatherFigures: status.figures.board.gather, makeStatus: status.json)
             return Loop(
                 loop: loop, hub: NIOLoopBound(hub, eventLoop: loop), door: NIOLoopBound(door, eventLoop: loop),
-                connections: NIOLoopBoundBox([:], eventLoop: loop))
+                connections: NIOLoopBoundBox([:], eventLoop: loop),
+                handshaking: NIOLoopBoundBox([:], eventLoop: loop))
         }.wait()
         guard let made else { preconditionFailure("an event loop that was just made is shut down") }
         announcer.add(LoopPort(loop: loop, hub: made.hub))
@@ -180,11 +183,21 @@ package final class Broker: Sendable {
         metrics.health.stops()
         await closeListeners()
         for loop in loops {
-            loop.loop.execute { for handler in loop.connections.value.values { handler.stop() } }
+            loop.loop.execute {
+                loop.door.value.isStopping = true
+                for handler in loop.connections.value.values { handler.stop() }
+                // They have been promised nothing yet.
+                for channel in loop.handshaking.value.values { channel.close(promise: nil) }
+            }
         }
         let deadline = NIODeadline.now() + .seconds(Int64(configuration.limits.drainSeconds))
         while admission.open > 0, NIODeadline.now() < deadline {
             try? await Task.sleep(nanoseconds: 10_000_000)
+        }
+        if admission.open > 0 {
+            configuration.logger.warning(
+                "drain-time is up: connections are closed that did not take what is owed to them",
+                metadata: ["connections": "\(admission.open)", "drain-time": "\(configuration.limits.drainSeconds)"])
         }
         intake.close()
         // What it says is told by who asked for the end.

@@ -30,6 +30,11 @@ enum Contradictions {
                 problems.add(
                     networks.origin, "\(prefix).\(name)", "a Unix socket has no networks: its file has permissions")
             }
+            for limit in [ListenerLimit.connectionsPerAddress, .connectRate] {
+                guard let setting = listener.limits[limit] else { continue }
+                problems.add(
+                    setting.origin, "\(prefix).\(limit.rawValue)", "who connects to a Unix socket has no address")
+            }
         }
         if let limit = listener.limits[.connections], limit.value > settings.limits.connectionsMax {
             problems.add(

@@ -37,8 +37,18 @@ struct PageBuilder {
         gaps.append(Gap(from: from, through: through, count: through - from + 1, reason: "trimmed"))
     }
 
-    /// - Throws: `log-damaged` where the row is not what was recorded.
+    /// What comes before a damaged row is good, and ends its page.
+    ///
+    /// - Throws: `log-damaged` where the page's first row is not what was recorded.
     mutating func offer(_ row: StoredRow) throws -> WalkStep {
+        do {
+            return try take(row)
+        } catch let error as ApusError where error.code == .logDamaged && !messages.isEmpty {
+            return .stopBefore
+        }
+    }
+
+    private mutating func take(_ row: StoredRow) throws -> WalkStep {
         let seq = row.seq
         let expiresAt = row.expiresAt
         if expiresAt != 0, expiresAt <= now {

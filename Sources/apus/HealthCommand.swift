@@ -11,7 +11,7 @@ struct HealthCommand: ClientCommand {
         discussion: """
             Connects, greets, and waits for the answer. Exits with 0 if there is one, with 69 if there is no broker, \
             with 27 if it does not answer in time. Without credentials, a broker that asks for them serves; with \
-            credentials that it refuses the code is 77.
+            credentials that it refuses, or where one of both does not trust the other's certificate, the code is 77.
 
             EXAMPLES
               apus health && echo serving
@@ -60,7 +60,8 @@ struct HealthCommand: ClientCommand {
         } catch let error as ApusError {
             switch error.code {
             case .notAllowed where !hasCredentials(endpoint): return true
-            case .notAllowed, .timedOut, .usage, .input, .cancelled: throw ApusError(error.code, error.message)
+            case .notAllowed, .tlsFailed, .timedOut, .usage, .input, .cancelled:
+                throw ApusError(error.code, error.message)
             default: throw ApusError(.unavailable, error.message)
             }
         }
@@ -71,9 +72,9 @@ struct HealthCommand: ClientCommand {
     }
 
     private func hasCredentials(_ endpoint: Endpoint) -> Bool {
-        let names = ["APUS_USER", "APUS_TOKEN", "APUS_USER_FILE", "APUS_TOKEN_FILE"]
+        let names = ["APUS_USER", "APUS_TOKEN", "APUS_USER_FILE", "APUS_TOKEN_FILE", "APUS_CERT"]
         let login = connection.login
-        return endpoint.user != nil || login.user != nil || login.tokenFile != nil
+        return endpoint.user != nil || login.user != nil || login.tokenFile != nil || connection.cert != nil
             || names.contains { getenv($0) != nil }
     }
 }

@@ -49,9 +49,12 @@ struct ServeCommand: AsyncParsableCommand {
         let settings: Settings
         let control: LogControl
         let configuration: Broker.Configuration
+        let files: FileWatch
         do throws(SettingsFailure) {
             let loaded = try loader.load()
             settings = loaded.settings
+            // Before the files that they name are read: a change in between is seen.
+            files = FileWatch(settings.watchedFiles)
             control = LogControl(level: settings.logLevel.value, format: settings.logFormat.value)
             configuration = try Broker.Configuration(
                 settings, access: try settings.access(), logger: control.logger())
@@ -74,7 +77,7 @@ struct ServeCommand: AsyncParsableCommand {
         if options.checkConfig { return check(settings) }
         do throws(ApusError) {
             try await BrokerProcess(
-                settings: settings, loader: loader, configuration: configuration, control: control
+                settings: settings, files: files, loader: loader, configuration: configuration, control: control
             ).run()
         } catch {
             control.fail(error)
@@ -148,13 +151,13 @@ struct ServeOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "The users and their rights, as apus user writes them. Without it everybody may everything.",
+            "The users and their rights, as apus user writes them. Without it everybody may do everything.",
             valueName: "file"))
     var users: String?
 
     @Flag(
         help:
-            "Let in who does not log in. Without users that is everybody, who may everything then, also from other machines."
+            "Let in who does not log in. Without users that is everybody, who may do everything then, also from other machines."
     )
     var allowAnonymous = false
 

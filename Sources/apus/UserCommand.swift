@@ -7,11 +7,11 @@ struct UserCommand: AsyncParsableCommand {
         abstract: "Manage the users of a broker, their tokens and their rights.",
         discussion: """
             Works on a users file, the one that apus serve --users names; a running broker \
-            reads it again on SIGHUP. Users may do nothing that is not granted to them.
+            sees the change within two seconds. Users may do nothing that is not granted to them.
 
             A right is publish, subscribe (messages, from any position on) or history \
             (queries), each on topic filters, in which %u stands for the user's name and %c \
-            for the client id; or admin. What is denied is denied, whatever else is granted. \
+            for the client id (--client-id, which the client chooses); or admin. What is denied is denied, whatever else is granted. \
             The user "anonymous" is whoever does not log in, where the broker allows that.
 
             EXAMPLES

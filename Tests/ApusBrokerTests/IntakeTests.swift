@@ -52,6 +52,23 @@ struct IntakeTests {
         #expect(numbers(intake.take(timeoutMicroseconds: 0)) == [5])
     }
 
+    @Test("takes nothing more once it is closed: what came before is the end")
+    func refusesOnceClosed() throws {
+        let intake = intake()
+        _ = intake.add(try item(1), bytes: 1, rows: 1)
+        intake.close()
+        guard case .refused(let error) = intake.add(try item(2), bytes: 1, rows: 1) else {
+            Issue.record("it is added")
+            return
+        }
+        #expect(error.code == .goingAway)
+        #expect(numbers(intake.take(timeoutMicroseconds: 0)) == [1])
+        guard case .end = intake.take(timeoutMicroseconds: 0) else {
+            Issue.record("there is something left")
+            return
+        }
+    }
+
     private func isFull(_ added: Intake.Added) -> Bool {
         if case .isFull = added { true } else { false }
     }

@@ -308,4 +308,73 @@ struct AuthenticatorTests {
         #expect(results.value.filter { $0 == "in" }.count == 4)
         #expect(logins.counts == Authenticator.Counts(accepted: 4, refused: 0, busy: 1))
     }
+
+    /// Logs in from an address, on a loop that the test runs, with the password "right" or a wrong one.
+    private final class Logins {
+        let access = GatedAccess()
+        let loop = ManualLoop()
+        let results = Watched<[String]>([])
+        let workers = WorkerPool()
+        let authenticator: Authenticator
+
+        init(queueMax: Int) {
+            let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+            var limits = Limits.defaults
+            limits.loginQueueMax = queueMax
+            authenticator = Authenticator(access: access, workers: workers, limits: limits, logger: logger)
+            access.gate.change { $0 = true }
+            onThread { [workers] in workers.run() }
+        }
+
+        deinit { workers.close() }
+
+        func attempt(_ password: String, user: String, from address: String) {
+            let credentials = Credentials(user: user, password: password, peerAddress: address)
+            authenticator.authenticate(credentials, on: loop) { [results] result in
+                switch result {
+                case .success: results.change { $0.append("in") }
+                case .failure(let error): results.change { $0.append(error.code.rawValue) }
+                }
+            }
+        }
+
+        func settle(_ count: Int) throws {
+            while results.value.count < count {
+                try loop.wait(forTasks: 1)
+                loop.run()
+            }
+        }
+    }
+
+    @Test("login-queue: as many attempts are delayed, a quarter of them from one address; others are refused as busy")
+    func boundsDelays() throws {
+        let logins = Logins(queueMax: 8)
+        let addresses = ["a", "b", "c", "d", "e"]
+        var count = 0
+        for address in addresses {
+            for user in ["1", "2", "3"] {
+                logins.attempt("wrong", user: user, from: address)
+                count += 1
+                try logins.settle(count)
+            }
+        }
+        #expect(Set(logins.results.value) == ["not-allowed"])
+        for address in addresses { for user in ["1", "2", "3"] { logins.attempt("wrong", user: user, from: address) } }
+        #expect(logins.authenticator.counts.busy == 7, "the third of each, and all of the last")
+        try logins.settle(2 * count)
+        logins.attempt("right", user: "1", from: "e")
+        try logins.settle(2 * count + 1)
+        #expect(logins.authenticator.counts.busy == 7)
+        #expect(logins.results.value.last == "in")
+    }
+
+    @Test("A password longer than any may be is not kept until somebody looks at it")
+    func boundsPasswords() throws {
+        let logins = Logins(queueMax: 8)
+        logins.attempt(String(repeating: "x", count: Secret.bytesMax + 1), user: "u", from: "a")
+        logins.attempt(String(repeating: "x", count: Secret.bytesMax), user: "u", from: "a")
+        try logins.settle(2)
+        #expect(logins.results.value.sorted() == ["invalid-field", "not-allowed"])
+        #expect(logins.access.checks.value == 1)
+    }
 }

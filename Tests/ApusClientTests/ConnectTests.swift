@@ -204,6 +204,7 @@ struct EndpointTests {
         arguments: [
             "", "apus://", ":99", "broker:", "broker:0", "broker:65536", "broker:9x", "http://broker", "[::1", "[::1]x",
             "apus://broker/path", "apus://@broker", "apus+unix://host/path", "apus+unix://", "a b", "apus://%zz@broker",
+            "me:secret@broker",
         ])
     func refuses(text: String) {
         do throws(ApusError) {

@@ -53,6 +53,9 @@ final class EmbeddedDoor {
         return channel
     }
 
+    /// As the broker says that it stops, to those that come from now on.
+    func stop() { door.isStopping = true }
+
     /// What the intake got since the last call: the number of messages of each submission.
     func submissions() -> [Int] {
         var counts: [Int] = []

@@ -116,7 +116,8 @@ struct LimitTests {
             "idle-time", "max-header-bytes", "max-message-bytes", "receive-bytes", "frame-timeout", "keep-alive",
             "peer-timeout", "publish-window-bytes", "uncommitted-bytes", "new-names-per-second", "max-answers",
             "max-headers", "batch-bytes", "batch-rows", "tail-bytes", "outbox-bytes", "page-bytes", "pages-bytes",
-            "max-subscriptions", "max-filters", "max-filter-levels", "max-queries", "replies-bytes", "drain-time",
+            "max-subscriptions", "max-filters", "max-filter-levels", "filters-bytes", "max-queries", "replies-bytes",
+            "drain-time",
         ]
         let store: Set = [
             "max-topics", "max-encodings", "max-publishers", "publisher-idle", "sync-delay", "busy-timeout",

@@ -31,6 +31,37 @@ struct LogLineTests {
     }
 }
 
+@Suite("An error that a client is told")
+struct ErrorFigureTests {
+    @Test("is counted by its code, whatever it answers; one that ends the connection is in the log with its reason")
+    func counts() async throws {
+        let lines = Watched<[String]>([])
+        let configuration = Broker.Configuration.with {
+            $0.logger = Logger(label: "test") { _ in LineRecorder(lines: lines) }
+        }
+        try await withBroker(configuration: configuration) { broker in
+            let peer = try broker.peer()
+            try peer.send(json: #"{"kind":"unsubscribe","subscription":9}"#)
+            #expect(try peer.error().error.code == .unknownSubscription)
+            try peer.send(json: #"{"kind":"subscribe","subscription":1,"filter":"a/#/b"}"#)
+            #expect(try peer.error().error.code == .invalidFilter)
+            try peer.send(json: #"{"topic":"a/+","content-length":0,"id":1}"#)
+            #expect(try peer.error().error.code == .invalidTopic)
+            try peer.send(json: #"{"kind":"nonsense"}"#)
+            #expect(try peer.error().error.code == .unknownKind)
+            let stranger = try broker.peer()
+            try stranger.send(Array("GET / HTTP/1.1\r\n\r\n".utf8))
+            #expect(try stranger.error().error.code == .malformedFrame)
+            let errors = try broker.status()["errors"]
+            for code in ["unknown-subscription", "invalid-filter", "invalid-topic", "unknown-kind", "malformed-frame"] {
+                #expect(errors?[code] == .integer(1), "\(code) in \(String(describing: errors))")
+            }
+        }
+        let ends = lines.value.filter { $0.contains("ends") }
+        #expect(ends == ["info: the connection ends"])
+    }
+}
+
 /// Keeps what is logged.
 private struct LineRecorder: LogHandler {
     let lines: Watched<[String]>

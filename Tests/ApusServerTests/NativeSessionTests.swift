@@ -256,6 +256,26 @@ struct NativeSessionTests {
         }
     }
 
+    @Test("filters-bytes: a subscribe beyond it is refused, and there is room again where another one ends")
+    func boundsFiltersTogether() throws {
+        let cost = try TopicFilter("a/b/c").cost
+        var session = makeSession { $0.filtersBytesMax = 3 * cost }
+        for number in UInt32(1)...3 {
+            guard case .subscribe = session.received(try subscribe(number, ["a/b/c"])) else {
+                Issue.record("subscription \(number) is refused")
+                return
+            }
+        }
+        #expect(Refusal(session.received(try subscribe(4, ["a/b/c"]))) == Refusal(.tooMany))
+        _ = session.received(.unsubscribe(subscription: 1))
+        #expect(Refusal(session.received(try subscribe(4, ["a/b/c/d"]))) == Refusal(.tooMany))
+        session.ended(subscription: 2)
+        guard case .subscribe = session.received(try subscribe(4, ["a/b/c", "a/b/d"])) else {
+            Issue.record("there is room again")
+            return
+        }
+    }
+
     @Test("a number that is in use is refused, an unknown one too")
     func refusesNumbers() throws {
         var session = makeSession()
@@ -382,19 +402,20 @@ struct SessionTimeTests {
         }
     }
 
-    @Test("a half-closed peer, which cannot ping, is pinged")
-    func pingsTheHalfClosed() {
+    @Test(
+        "a half-closed peer, which cannot ping, is pinged: as often as it would have, or as it would have to at the least",
+        arguments: [(10, 10), (nil, 60)] as [(UInt64?, Double)])
+    func pingsTheHalfClosed(keepAlive: UInt64?, seconds: Double) {
         var session = makeSession { $0.keepAliveSeconds = 60 }
-        _ = session.received(hello { $0.keepAlive = 10 })
+        _ = session.received(hello { $0.keepAlive = keepAlive })
         session.inputClosed(now: at(5))
-        #expect(session.deadline == at(65))
-        #expect(passed(&session, 30) == nil, "its own keep-alive does not count any more")
-        for time in [65.0, 125.0] {
+        for time in [5 + seconds, 5 + 2 * seconds] {
+            #expect(session.deadline == at(time))
+            #expect(passed(&session, time - 1) == nil)
             guard case .reply(.ping) = session.passed(now: at(time)) else {
                 Issue.record("no ping at \(time)")
                 return
             }
-            #expect(session.deadline == at(time + 60))
         }
     }
 }

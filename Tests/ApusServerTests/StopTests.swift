@@ -64,6 +64,22 @@ struct StopTests {
         }
     }
 
+    @Test("does not wait for a TLS handshake that somebody does not go on with")
+    func handshake() async throws {
+        let clock = ContinuousClock()
+        try await withBroker(
+            limits: .with { ($0.drainSeconds, $0.helloSeconds) = (60, 60) }, configuration: .tls, isStoppedByBody: true
+        ) { broker in
+            let silent = try ScriptedPeer(broker.addresses[0])
+            try broker.waitForStatus("connections") { $0 >= 2 }
+            let running = broker.broker
+            let began = clock.now
+            try block { try await running.stop() }
+            #expect(clock.now - began < .seconds(30))
+            #expect(try silent.receive(max: 1) == nil)
+        }
+    }
+
     @Test("drain-time: waits no longer than that for a peer that does not read")
     func drainTime() async throws {
         let clock = ContinuousClock()

@@ -34,6 +34,10 @@ struct ContradictionTests {
                 "apus.yaml:3: listeners[0].allow: a Unix socket has no networks: its file has permissions"
             ),
             (
+                "listeners:\n - address: unix:/x\n   connect-rate: 5",
+                "apus.yaml:3: listeners[0].connect-rate: who connects to a Unix socket has no address"
+            ),
+            (
                 "listeners:\n - address: 127.0.0.1:1\n - address: 127.0.0.1:1",
                 "apus.yaml:3: listeners[1].address: 127.0.0.1:1 is listened on already (listeners[0])"
             ),

@@ -100,6 +100,25 @@ struct PageTests {
         #expect(try page(4, bytes: 1, count: 1).through == 4)
     }
 
+    @Test("A damaged message ends the page before it, and is named where a page would begin with it")
+    func damaged() throws {
+        let log = try TestLog()
+        try log.store.publish("t", count: 4)
+        try log.store.close()
+        _ = try Shell(log.path).run("UPDATE message SET payload = x'00' WHERE seq = 3")
+        let queries = try Store.openReadOnly(path: log.path, limits: .defaults)
+        func page(after: Seq) throws -> [Seq] {
+            try queries.history(
+                HistoryRequest(
+                    selection: HistorySelection(), after: after, through: 4, bytesMax: 1 << 20, countMax: 100)
+            ).messages.map(\.seq)
+        }
+        #expect(try page(after: 0) == [1, 2])
+        let error = #expect(throws: ApusError.self) { try page(after: 2) }
+        #expect(error?.code == .logDamaged && error?.message.contains("message 3 ") == true)
+        #expect(try page(after: 3) == [4])
+    }
+
     @Test("A page never speaks for what is not committed yet")
     func neverAboveHead() throws {
         let log = try TestLog()

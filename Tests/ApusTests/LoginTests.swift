@@ -87,7 +87,7 @@ struct LoginTests {
             ("apus://anna:secret@host", "secret"), ("--server=apus://anna:secret@host:1", "secret"),
             ("-sapuss://a:b:c@host", "b:c"), ("apus+unix://a:p@/path@x", "p"), ("apus://a:x@y@host/z", "x@y"),
             ("apus://anna@host", ""), ("apus://host:2787", ""), ("https://a:b@host", ""), ("", ""), ("a:b@c", ""),
-            ("-m=hello apus://a:b@host", ""),
+            ("-m=hello apus://a:b@host", ""), ("APUS://anna:secret@host", "secret"),
         ])
     func blanks(_ argument: String, _ password: String) {
         let bytes = Array(argument.utf8)

@@ -147,13 +147,13 @@ struct ServeSettingsTests {
             SettingsDifference.needingRestart(old, new) == [
                 SettingsDifference(key: "users", old: "none", new: "u"),
                 SettingsDifference(key: "default-topic", old: "none", new: "b"),
-                SettingsDifference(key: "listeners", old: "x:1", new: "none"),
+                SettingsDifference(key: "listeners[x:1]", old: "listening", new: "none"),
                 // The same listener, at another place in the list.
                 SettingsDifference(key: "listeners[z:1].idle-time", old: "7", new: "8"),
                 // The listeners have it from here: it is not named for each of them.
                 SettingsDifference(key: "limits.max-connections", old: "10000", new: "500"),
                 SettingsDifference(key: "limits.tail-bytes", old: "67108864", new: "1048576"),
-                SettingsDifference(key: "listeners", old: "none", new: "y:1"),
+                SettingsDifference(key: "listeners[y:1]", old: "none", new: "listening"),
             ])
         #expect(SettingsDifference.needingRestart(old, old).isEmpty)
         let free = try settings("listeners: [{address: 'x:0'}, {address: 'x:0', default-topic: a}]")

@@ -1,5 +1,6 @@
 // Before station 3: who is it? Runs on event loops (in, and the answer) and on login threads. In: credentials. Out: an
-// identity or a refusal. Bounded by `login-queue`, `login-delay` and `login-records`.
+// identity or a refusal. Bounded by `login-queue` (of those that wait for a thread, and of those that are delayed),
+// `login-delay` and `login-records`.
 
 package import ApusModel
 package import Logging
@@ -34,10 +35,14 @@ package final class Authenticator: Sendable {
         var queue: LoginQueue<Job>
         var failures: FailedLogins
         var counts = Counts()
+        /// Attempts that wait for their delay to be over, by address.
+        var delayed: [String: Int] = [:]
+        var delayedCount = 0
     }
 
     package let access: any AccessControl
     private let workers: WorkerPool
+    private let delayedMax: Int
     private let state: NIOLockedValueBox<State>
     private let refusals = OnceAMinute()
     private let busy = OnceAMinute()
@@ -48,6 +53,7 @@ package final class Authenticator: Sendable {
         self.access = access
         self.logger = logger
         self.workers = workers
+        delayedMax = limits.loginQueueMax
         state = NIOLockedValueBox(
             State(
                 queue: LoginQueue(countMax: limits.loginQueueMax),
@@ -63,10 +69,18 @@ package final class Authenticator: Sendable {
         let user = String(decoding: (credentials.user ?? "").utf8.prefix(255), as: UTF8.self)
         let key = FailedLogins.Key(address: Authenticator.holder(credentials.peerAddress), user: user)
         let job = Job(credentials: credentials, key: key, loop: loop, reply: reply)
+        guard [credentials.password, credentials.token].allSatisfy({ $0.map(Authenticator.isShort) ?? true }) else {
+            return loop.execute { reply(.failure(Authenticator.tooLong)) }
+        }
         // A token cannot be guessed: what fails is a device whose token has expired, and others behind the same address
         // do not wait for that one.
         if job.isToken { enqueue(job) } else { begin(job) }
     }
+
+    private static func isShort(_ secret: Secret) -> Bool { secret.revealed.utf8.count <= Secret.bytesMax }
+
+    private static let tooLong = ApusError.fatal(
+        .invalidField, "a password or a token has at most \(Secret.bytesMax) bytes")
 
     /// Who is slowed for what fails from an address.
     static func holder(_ peerAddress: String) -> String {
@@ -82,9 +96,29 @@ package final class Authenticator: Sendable {
         }
         let ready = job
         switch verdict {
-        case .begin(let wait) where wait > .zero: _ = job.loop.scheduleTask(in: wait) { self.enqueue(ready) }
+        case .begin(let wait) where wait > .zero: delay(ready, by: wait)
         case .begin: enqueue(ready)
         case .tooMany: refuse(ready)
+        }
+    }
+
+    /// As many may be delayed as may wait for a thread, a quarter of them from one address.
+    private func delay(_ job: Job, by wait: TimeAmount) {
+        let hasRoom = state.withLockedValue { state in
+            let own = state.delayed[job.key.address] ?? 0
+            guard state.delayedCount < delayedMax, own < max(1, delayedMax / 4) else { return false }
+            state.delayed[job.key.address] = own + 1
+            state.delayedCount += 1
+            return true
+        }
+        guard hasRoom else { return giveUp(job) }
+        _ = job.loop.scheduleTask(in: wait) {
+            self.state.withLockedValue { state in
+                let own = state.delayed[job.key.address] ?? 0
+                state.delayed[job.key.address] = own > 1 ? own - 1 : nil
+                state.delayedCount -= 1
+            }
+            self.enqueue(job)
         }
     }
 

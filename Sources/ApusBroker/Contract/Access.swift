@@ -58,7 +58,7 @@ package struct Identity: Sendable, Hashable {
 
 /// The port to whatever knows the users. Every method may be called from any thread.
 package protocol AccessControl: AnyObject, Sendable {
-    /// No users are configured: everybody may everything, and nobody is asked.
+    /// No users are configured: everybody may do everything, and nobody is asked.
     var isOpen: Bool { get }
 
     /// Finds out who it is. Blocks for as long as it takes to check a password: never on an event loop, but where

@@ -19,10 +19,8 @@ package struct FilterSet: Hashable, Sendable {
         self.restriction = restriction
     }
 
-    /// Bytes of memory, roughly: a text, and its levels, each in an array of its own.
-    package var cost: Int {
-        [filters, restriction.allow, restriction.deny].joined().reduce(64) { $0 + 4 * $1.text.utf8.count + 64 }
-    }
+    /// Bytes of memory, roughly.
+    package var cost: Int { [filters, restriction.allow, restriction.deny].joined().reduce(64) { $0 + $1.cost } }
 
     package var isEverything: Bool { filters.isEmpty && restriction.isEverything }
 

@@ -1,8 +1,6 @@
 // Watching station 7. Runs on the hub's event loop, when somebody asks for figures. Bounded by slices: between them the
 // loop does its work.
 
-internal import NIOCore
-
 extension Hub {
     /// So many cursors are looked at before others get their turn.
     private static let sliceCursors = 4_096
@@ -34,8 +32,7 @@ extension Hub {
             figures.receiveBytes += connection.look { figures.add(standing(of: $0, id)) }
         }
         guard !rest.isEmpty else { return done(figures) }
-        let bound = NIOLoopBound(self, eventLoop: eventLoop)
         let (next, sum) = (rest, figures)
-        eventLoop.execute { bound.value.look(at: next, sum, done) }
+        publishers.turns.later { [weak self] in self?.look(at: next, sum, done) }
     }
 }

@@ -80,7 +80,6 @@ package final class Hub {
         tail = Tail(bytesMax: limits.tailBytesMax, head: 0)
     }
 
-    var eventLoop: any EventLoop { loop }
     package var connectionCount: Int { connections.count }
     package var tailBytes: Int { tail.bytes }
     var pausedCount: Int { publishers.count }

@@ -31,7 +31,7 @@ package final class Intake: Sendable {
         case hasRoom
         /// It is in the queue, and publishers stop reading.
         case isFull
-        /// The log has failed: nothing is recorded any more, and this is why.
+        /// Nothing is recorded any more, and this is why: the log has failed, or is being closed.
         case refused(ApusError)
     }
 
@@ -67,9 +67,10 @@ package final class Intake: Sendable {
     /// - Returns: where the limit is reached, that connections which publish stop reading: see ``room(orTell:)``.
     package func add(_ item: IntakeItem, bytes: Int, rows: Int) -> Added {
         hasWork.lock()
-        if let failure = state.failure {
+        guard !state.isClosed else {
+            let reason = state.failure ?? ApusError(.goingAway, "the broker is stopping")
             hasWork.unlock()
-            return .refused(failure)
+            return .refused(reason)
         }
         state.queue.append((item, bytes, rows))
         count(bytes)

@@ -14,7 +14,7 @@ internal import DequeModule
 package final class PausedPublishers {
     private let hub: Int
     private let intake: Intake
-    private let turns: TurnQueue
+    let turns: TurnQueue
 
     /// They have something in the intake, or have been woken: they may be read.
     private var reading: [UInt64: any HubConnection] = [:]

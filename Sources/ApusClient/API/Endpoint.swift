@@ -53,8 +53,19 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// - Throws: `usage`, saying what is wrong with the text.
     public init(_ text: String) throws(ApusError) {
         guard !text.isEmpty else { throw Endpoint.fault("the server's address is empty") }
+        // As a broker's listener is written.
+        if text.hasPrefix("unix:/") {
+            self = try Endpoint("apus+unix:///" + text.dropFirst("unix:".count).drop { $0 == "/" })
+            return
+        }
         guard let schemeEnd = Endpoint.range(of: "://", in: text) else {
             try self.init(authority: text[...], isTLS: false)
+            // The commands blank one in the list of processes where a scheme says that it is one.
+            guard password == nil else {
+                throw Endpoint.fault(
+                    "a password stands in an address without a scheme",
+                    hint: "Write apus://USER:PASSWORD@HOST, or better: --user, and a file of the password.")
+            }
             return
         }
         let scheme = text[..<schemeEnd.lowerBound].lowercased()

@@ -36,8 +36,8 @@ extension ClientSession {
         case .greeting(let until) where until <= now:
             drop(
                 ApusError(
-                    .unavailable, "no welcome from the broker within \(milliseconds(settings.connectTimeout)) ms",
-                    hint: "Something accepts connections there, but it may not be an Apus broker."), now)
+                    .timedOut, "no welcome from the broker within \(milliseconds(settings.connectTimeout)) ms",
+                    hint: "It hangs, or what accepts connections there is no Apus broker."), now)
         case .backoff(let until) where until <= now: dial(now)
         case .draining(let until) where until <= now: drop(ClientSession.goingAway(nil), now)
         case .leaving(let until) where until <= now: end(nil)

@@ -2,7 +2,8 @@ internal import ApusBroker
 internal import NIOConcurrencyHelpers
 internal import NIOCore
 
-/// Asks every event loop for its figures.
+/// Asks every event loop for its figures, once at a time: to look at every cursor is work, and who asks while that is
+/// being done shares the next look.
 ///
 /// Waiting for them is for threads that may block, never for an event loop. It is bounded: a loop that does not answer is
 /// itself a figure.
@@ -14,6 +15,18 @@ final class LoopBoard: Sendable {
 
     private let members = NIOLockedValueBox<[Member]>([])
     private let newest = NIOLockedValueBox(LoopFigures())
+
+    private struct Look {
+        let gathering: Gathering
+        var askers: [@Sendable () -> Void] = []
+    }
+
+    private struct Looks {
+        var current: Look?
+        var next: Look?
+    }
+
+    private let looks = NIOLockedValueBox(Looks())
 
     func add(_ loop: any EventLoop, _ hub: NIOLoopBound<Hub>) {
         members.withLockedValue { $0.append(Member(loop: loop, hub: hub)) }
@@ -39,14 +52,38 @@ final class LoopBoard: Sendable {
     func gather(_ done: @escaping @Sendable () -> Void) { _ = ask(done) }
 
     private func ask(_ done: @escaping @Sendable () -> Void = {}) -> Gathering {
-        let members = members.withLockedValue { $0 }
-        let gathering = Gathering(expected: members.count) { [newest] figures in
-            newest.withLockedValue { $0 = LoopFigures.merged(figures) }
-            done()
+        let (gathering, isFirst) = looks.withLockedValue { looks in
+            let isFirst = looks.current == nil
+            var look = looks.next ?? Look(gathering: makeGathering())
+            look.askers.append(done)
+            if isFirst { looks.current = look } else { looks.next = look }
+            return (look.gathering, isFirst)
         }
-        for member in members { member.loop.execute { member.hub.value.figures { gathering.add($0) } } }
-        if members.isEmpty { done() }
+        if isFirst { begin(gathering) }
         return gathering
+    }
+
+    private func makeGathering() -> Gathering {
+        Gathering(expected: members.withLockedValue { $0.count }) { [self] figures in
+            newest.withLockedValue { $0 = LoopFigures.merged(figures) }
+            ended()
+        }
+    }
+
+    private func begin(_ gathering: Gathering) {
+        let members = members.withLockedValue { $0 }
+        for member in members { member.loop.execute { member.hub.value.figures { gathering.add($0) } } }
+        if members.isEmpty { ended() }
+    }
+
+    private func ended() {
+        let (askers, next) = looks.withLockedValue { looks in
+            let askers = looks.current?.askers ?? []
+            (looks.current, looks.next) = (looks.next, nil)
+            return (askers, looks.current?.gathering)
+        }
+        for asker in askers { asker() }
+        if let next { begin(next) }
     }
 
     /// Whether every loop takes its turns.

@@ -2,6 +2,7 @@
 // by `max-connections`: at the limit nothing is accepted, and the backlog waits. Who may come in through a listener, its
 // `ListenerGate` says once a connection is accepted, because before that nobody knows where it comes from.
 
+internal import ApusBroker
 internal import Logging
 internal import NIOConcurrencyHelpers
 internal import NIOCore
@@ -98,6 +99,9 @@ final class AdmissionHandler: ChannelDuplexHandler {
     /// Why nothing is accepted is said once, and once more when it is over.
     private var isFull = false
     private var isFailing = false
+    /// One of both is in the log, and its end is not.
+    private var isSaid = false
+    private let fullness = OnceAMinute()
     /// It was accepted while a listener of another event loop took the last slot: nobody else sees it before it has one.
     private var held: (any Channel)?
     private var isReadDue = false
@@ -113,7 +117,7 @@ final class AdmissionHandler: ChannelDuplexHandler {
         if !isFailing {
             logger.error("connections cannot be accepted for now", metadata: ["reason": "\(error)"])
         }
-        isFailing = true
+        (isFailing, isSaid) = (true, true)
         context.fireErrorCaught(error)
     }
 
@@ -130,10 +134,13 @@ final class AdmissionHandler: ChannelDuplexHandler {
     }
 
     private func sayFull() {
-        if !isFull {
-            logger.warning("no more connections are accepted", metadata: ["max-connections": "\(connectionsMax)"])
-        }
-        isFull = true
+        defer { isFull = true }
+        // At the limit each one that goes makes room for one that waits: that is not said each time.
+        guard !isFull, let times = fullness.happened(now: .now()) else { return }
+        isSaid = true
+        logger.warning(
+            "no more connections are accepted",
+            metadata: ["max-connections": "\(connectionsMax)", "times": "\(times)"])
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -159,8 +166,8 @@ final class AdmissionHandler: ChannelDuplexHandler {
         }
         guard hasSlot else { return sayFull() }
         held = nil
-        if isFull || isFailing { logger.notice("connections are accepted again") }
-        (isFull, isFailing) = (false, false)
+        if isSaid { logger.notice("connections are accepted again") }
+        (isFull, isFailing, isSaid) = (false, false, false)
         let connection = ObjectIdentifier(child)
         child.closeFuture.whenComplete { [admission] _ in admission.closed(connection) }
         context.fireChannelRead(wrapInboundOut(child))

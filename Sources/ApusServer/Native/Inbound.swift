@@ -49,7 +49,7 @@ struct Inbound {
         let work =
             switch frame {
             case .publish: 4
-            case .subscribe(let subscribe): 16 + 4 * subscribe.filters.count
+            case .subscribe(let subscribe): subscribe.filters.reduce(16) { $0 + 4 + 2 * $1.levels.count }
             case .query(let query): 16 + 4 * query.filters.count
             default: 16
             }

@@ -24,6 +24,11 @@ package final class NativeDoor {
     let logins: Authenticator
     let clock: @Sendable () -> Microseconds
     let makeStatus: (LogStatus) -> JSON
+    /// The broker stops: who comes now, from a handshake that took its time, is sent away at once.
+    package var isStopping = false
+
+    /// Readers that found a damaged message.
+    let damage = OnceAMinute()
 
     /// Bytes of incomplete frames on this loop. Each loop has its share of the budget, so no loop asks another.
     private var heldBytes = 0

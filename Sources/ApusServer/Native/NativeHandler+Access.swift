@@ -55,7 +55,7 @@ extension NativeHandler {
         inbound.builder.rights = identity.rights.publish
         if !identity.isAnonymous {
             logger[metadataKey: "user"] = "\(identity.user)"
-            logger.info("logged in")
+            logger.info("logged in", metadata: identity.clientID.map { ["client": "\($0.shown)"] } ?? [:])
         }
         perform(session.authenticated(as: identity.user, check: loginCheck(identity)))
     }

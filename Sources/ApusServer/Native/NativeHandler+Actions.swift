@@ -12,7 +12,9 @@ extension NativeHandler {
         switch action {
         case .nothing: break
         // A publish that could not be read is answered in its place, like one that was refused.
-        case .reply(.error(let refused)) where refused.count > 0: refuse(refused)
+        case .reply(.error(let refused)) where refused.count > 0:
+            shared.gauges.refused(refused.error.code)
+            refuse(refused)
         case .reply(let frame): reply(frame)
         case .openPublisher(let name, let user):
             // Each new name is a row in the log, and there are `max-publishers` of them.
@@ -74,6 +76,7 @@ extension NativeHandler {
     }
 
     func reply(_ frame: Frame) {
+        if case .error(let reply) = frame { note(reply.error) }
         guard isWritable, replies.readableBytes == 0 else {
             FrameWriter.write(frame, way ?? .json, into: &replies)
             if replies.storageCapacity > shared.limits.repliesBytesMax { pauses.insert(.replies) }
@@ -81,5 +84,12 @@ extension NativeHandler {
         }
         FrameWriter.write(frame, way ?? .json, into: &out)
         needsFlush = true
+    }
+
+    private func note(_ error: ApusError) {
+        shared.gauges.refused(error.code)
+        // Whoever reads finds it, and the operator has to know.
+        guard error.code == .logDamaged, let times = shared.damage.happened(now: .now()) else { return }
+        logger.error("the log is damaged", metadata: ["reason": "\(error.message)", "times": "\(times)"])
     }
 }

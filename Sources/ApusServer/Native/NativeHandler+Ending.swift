@@ -4,6 +4,7 @@
 internal import ApusBroker
 internal import ApusModel
 internal import ApusWire
+internal import Logging
 internal import NIOCore
 
 extension NativeHandler {
@@ -15,7 +16,11 @@ extension NativeHandler {
                 closeLater(in: .seconds(Int64(shared.limits.peerTimeoutSeconds)), channel)
             }
         }
-        if case .error(let reply) = frame { shared.gauges.refused(reply.error.code) }
+        if case .error(let reply) = frame {
+            shared.gauges.refused(reply.error.code)
+            let reason = "\(reply.error.message) (\(reply.error.code.rawValue))"
+            logger.info("the connection ends", metadata: ["reason": "\(reason)"])
+        }
         finishIfNothingIsOwed()
     }
 

@@ -191,12 +191,13 @@ extension NativeHandler {
 
     /// The budget for incomplete frames is spent, and this connection holds most of it.
     package func exceedReceiveBudget() {
+        // Given back already, and first of all: saying so may find the connection reset, and end it at once.
+        heldBytes = 0
+        inbound.reader = FrameReader(bounds: .init(headerBytesMax: 0, contentBytesMax: 0))
         finish(
             session.fail(
                 ApusError(
                     .receiveBudget, "the budget for incomplete frames is spent, and this connection holds most of it",
                     hint: "Send large messages one after the other, or raise receive-bytes at the broker.")))
-        inbound.reader = FrameReader(bounds: .init(headerBytesMax: 0, contentBytesMax: 0))
-        heldBytes = 0
     }
 }

@@ -134,6 +134,9 @@ package final class NativeHandler: ChannelInboundHandler {
         armTimer()
         context.read()
         context.fireChannelActive()
+        guard shared.isStopping else { return }
+        stop()
+        finishIfNothingIsOwed()
     }
 
     package func channelInactive(context: ChannelHandlerContext) {

@@ -59,7 +59,9 @@ package struct NativeSession {
     /// The right to publish under the name that `hello` gave.
     package private(set) var publisher: PublisherHandle?
     private var lastID: UInt64?
-    private var subscriptions: Set<UInt32> = []
+    /// By their numbers: what the filters of each cost.
+    private var subscriptions: [UInt32: Int] = [:]
+    private var filtersBytes = 0
     private var queries: Set<UInt32> = []
 
     // Time
@@ -152,7 +154,7 @@ package struct NativeSession {
         switch frame {
         case .subscribe(let subscribe): return received(subscribe)
         case .unsubscribe(let number):
-            guard subscriptions.remove(number) != nil else { return unknown(subscription: number) }
+            guard forget(subscription: number) else { return unknown(subscription: number) }
             return .unsubscribe(number)
         case .credit(let credit): return received(credit)
         case .query(let query): return received(query)
@@ -284,15 +286,32 @@ package struct NativeSession {
     private mutating func received(_ subscribe: Subscribe) -> Action {
         let number = subscribe.subscription
         func refuse(_ error: ApusError) -> Action { .reply(.error(ErrorReply(error, subscription: number))) }
-        guard !subscriptions.contains(number) else {
+        guard subscriptions[number] == nil else {
             return refuse(ApusError(.duplicateSubscription, "subscription \(number) exists already"))
         }
         guard subscriptions.count < limits.subscriptionsMax else {
             return refuse(ApusError(.tooMany, "more than \(limits.subscriptionsMax) subscriptions (max-subscriptions)"))
         }
         if let error = check(subscribe.filters) { return refuse(error) }
-        subscriptions.insert(number)
+        let bytes = subscribe.filters.reduce(0) { $0 + $1.cost }
+        guard filtersBytes + bytes <= limits.filtersBytesMax else {
+            return refuse(
+                ApusError(
+                    .tooMany,
+                    "the filters of this connection would take more than filters-bytes, "
+                        + "\(limits.filtersBytesMax)",
+                    hint: "Subscribe to less, with more than one connection, or raise the limit at the broker."))
+        }
+        filtersBytes += bytes
+        subscriptions[number] = bytes
         return .subscribe(subscribe)
+    }
+
+    /// - Returns: false where there is none of this number.
+    private mutating func forget(subscription number: UInt32) -> Bool {
+        guard let bytes = subscriptions.removeValue(forKey: number) else { return false }
+        filtersBytes -= bytes
+        return true
     }
 
     private func check(_ filters: [TopicFilter]) -> ApusError? {
@@ -326,7 +345,7 @@ package struct NativeSession {
         // A query may have ended while the credit was on its way.
         case .query(let number): return queries.contains(number) ? .credit(credit) : .nothing
         case .subscription(let number):
-            return subscriptions.contains(number) ? .credit(credit) : unknown(subscription: number)
+            return subscriptions[number] != nil ? .credit(credit) : unknown(subscription: number)
         }
     }
 
@@ -341,7 +360,7 @@ package struct NativeSession {
     // MARK: What the broker says
 
     package mutating func ended(subscription: UInt32) {
-        subscriptions.remove(subscription)
+        _ = forget(subscription: subscription)
         wasBusy = true
     }
 
@@ -413,7 +432,7 @@ package struct NativeSession {
 
     private var peerCheckDeadline: NIODeadline { lastPeerCheck + .seconds(Int64(limits.peerTimeoutSeconds)) }
     /// A half-closed peer cannot ping, so the broker does: a dead one answers with a reset.
-    private var pingDeadline: NIODeadline { lastPing + .seconds(Int64(limits.keepAliveSeconds)) }
+    private var pingDeadline: NIODeadline { lastPing + (keepAlive ?? .seconds(Int64(limits.keepAliveSeconds))) }
     private var frameDeadline: NIODeadline? { frameBegan.map { $0 + .seconds(Int64(limits.frameTimeoutSeconds)) } }
 
     private var idleDeadline: NIODeadline? {

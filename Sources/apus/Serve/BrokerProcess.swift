@@ -11,6 +11,8 @@ internal import Logging
 /// The composition root: here everything that runs is made and wired.
 struct BrokerProcess {
     let settings: Settings
+    /// On ``Settings/watchedFiles``, from before they were read.
+    let files: FileWatch
     let loader: SettingsLoader
     let configuration: Broker.Configuration
     let control: LogControl
@@ -32,8 +34,6 @@ struct BrokerProcess {
 
     private func run(_ signals: ServeSignals, _ watch: BrokerWatch) async throws(ApusError) {
         let logger = configuration.logger
-        // Before what they name is read: a change in between is seen.
-        let files = FileWatch(settings.watchedFiles)
         let store = try Store.open(
             path: settings.db.value, limits: configuration.limits, migrate: settings.migrates.value, logger: logger)
         let broker: Broker
@@ -124,7 +124,7 @@ private final class ServeSignals: Sendable {
         let count = Counter()
         Signals.listen(to: [SIGINT, SIGTERM, SIGHUP]) { number in
             if number == SIGHUP {
-                reloads.add("SIGHUP")
+                reloads.add(ReloadRequests.signal)
                 return
             }
             // What was acknowledged is on disk: nothing is lost by ending at once.

@@ -123,6 +123,9 @@ struct LimitOptions: ParsableArguments {
     @Option(help: help("max-filter-levels"))
     var maxFilterLevels: LimitValue?
 
+    @Option(help: help("filters-bytes"))
+    var filtersBytes: LimitValue?
+
     @Option(help: help("max-queries"))
     var maxQueries: LimitValue?
 
@@ -190,6 +193,7 @@ struct LimitOptions: ParsableArguments {
             ("max-subscriptions", maxSubscriptions),
             ("max-filters", maxFilters),
             ("max-filter-levels", maxFilterLevels),
+            ("filters-bytes", filtersBytes),
             ("max-queries", maxQueries),
             ("replies-bytes", repliesBytes),
             ("http-connections", httpConnections),

@@ -14,6 +14,11 @@ actor Reloader {
     /// What is in force. An option that needs a restart keeps its old value here, so that it is named again.
     private var settings: Settings
     private var watch: FileWatch
+    /// What was said to need a restart. Said again when it is asked for, not at each change of another file.
+    private var waiting: [SettingsDifference] = []
+    /// What was said about a file that could not be read. It is tried again at each look: for want of descriptors, say,
+    /// and who was removed has to be out as soon as that is over.
+    private var unreadable: String?
 
     /// How often the files are looked at. Not inotify: editors replace a file by another one, Kubernetes a folder behind
     /// two symbolic links, and network file systems tell nobody. What a name leads to now is one question for all.
@@ -38,7 +43,11 @@ actor Reloader {
             while !Task.isCancelled {
                 try? await Task.sleep(nanoseconds: Reloader.lookNanoseconds)
                 let changed = watch.look()
-                if !changed.isEmpty { requests.add("changed: \(changed.joined(separator: ", "))") }
+                if !changed.isEmpty {
+                    requests.add("changed: \(changed.joined(separator: ", "))")
+                } else if unreadable != nil {
+                    _ = await takeOverAlone("tried again")
+                }
             }
         }
         for await reason in requests.stream { await reload(because: reason) }
@@ -69,7 +78,7 @@ actor Reloader {
     }
 
     private func refuse(_ what: String, _ reason: String, _ problems: [String]) {
-        logger.error("\(what) is not reloaded: nothing is changed by it", metadata: ["reason": "\(reason)"])
+        logger.error("\(what) is not reloaded: nothing of it is changed", metadata: ["reason": "\(reason)"])
         for problem in problems { logger.error("\(problem)") }
     }
 
@@ -82,9 +91,13 @@ actor Reloader {
                     logger.notice("\(change.what)", metadata: change.metadata)
                     isQuiet = false
                 }
+                unreadable = nil
             } catch {
-                refuse("the file of \(part.name)", reason, [error.messageAndHint])
                 isQuiet = false
+                let isTriedAgain = error.code == .input
+                guard !isTriedAgain || error.message != unreadable else { continue }
+                unreadable = isTriedAgain ? error.message : nil
+                refuse("the file of \(part.name)", reason, [error.messageAndHint])
             }
         }
         return isQuiet
@@ -96,7 +109,9 @@ actor Reloader {
         let changes = ready.flatMap { $0() }
         for change in changes { logger.notice("\(change.what)", metadata: change.metadata) }
         let waiting = SettingsDifference.needingRestart(settings, new)
-        for difference in waiting {
+        let isKnown = waiting == self.waiting && reason != ReloadRequests.signal
+        self.waiting = waiting
+        for difference in waiting where !isKnown {
             logger.warning(
                 "\(difference.key) is changed and needs a restart",
                 metadata: ["from": "\(difference.old)", "to": "\(difference.new)"])
@@ -115,6 +130,9 @@ struct ReloadRequests: Sendable {
     private let continuation: AsyncStream<String>.Continuation
 
     init() { (stream, continuation) = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingNewest(1)) }
+
+    /// The reason of who asks for it, and wants to hear all.
+    static let signal = "SIGHUP"
 
     func add(_ reason: String) { continuation.yield(reason) }
     func finish() { continuation.finish() }

@@ -18,14 +18,15 @@ struct SettingsDifference: Hashable {
             guard option.entry.change != .reloaded, was?.value != becomes?.value else { return nil }
             // What is only handed down: the option that says it is named.
             if was?.inheritedFrom != nil, becomes?.inheritedFrom != nil { return nil }
-            var key = option.key
             if let listener = option.listener, !before.contains(listener) || !after.contains(listener) {
                 // It comes or goes: that is one line, not one for each of its options.
-                guard key == listener + addressSuffix else { return nil }
-                key = "listeners"
+                guard option.key == listener + addressSuffix else { return nil }
+                return SettingsDifference(
+                    key: listener, old: was == nil ? SettingsOption.none : "listening",
+                    new: becomes == nil ? SettingsOption.none : "listening")
             }
             return SettingsDifference(
-                key: key, old: was?.text ?? SettingsOption.none, new: becomes?.text ?? SettingsOption.none)
+                key: option.key, old: was?.text ?? SettingsOption.none, new: becomes?.text ?? SettingsOption.none)
         }
     }
 

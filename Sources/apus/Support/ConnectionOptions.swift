@@ -19,6 +19,12 @@ struct ConnectionOptions: ParsableArguments, Sendable {
 
     @Option(
         help: ArgumentHelp(
+            "What this client is called, in the broker's log and where rights say %c. Without it $APUS_CLIENT_ID.",
+            valueName: "name"))
+    var clientID: String?
+
+    @Option(
+        help: ArgumentHelp(
             "Trust brokers whose certificate an authority in this PEM file has signed.",
             discussion: "Without it $APUS_CA, else the system's authorities.", valueName: "file"))
     var ca: String?
@@ -90,6 +96,7 @@ struct ConnectionOptions: ParsableArguments, Sendable {
         var configuration = ClientConfiguration(endpoint: try endpoint())
         configuration.tls = try tlsFiles(configuration.endpoint)
         try login.apply(to: &configuration)
+        configuration.clientID = try clientID ?? Environment.value("APUS_CLIENT_ID")
         configuration.reconnects = retry != .never
         configuration.waitsForBroker = wait != nil
         configuration.logger = Logger(label: "apus") { _ in SwiftLogNoOpLogHandler() }

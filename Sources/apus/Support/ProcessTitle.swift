@@ -23,7 +23,9 @@ enum ProcessTitle {
     }
 
     private static func isServer(_ before: ArraySlice<UInt8>) -> Bool {
-        ["apus", "apuss", "apus+unix"].contains { name in
+        // The scheme in whatever case (RFC 3986, 3.1).
+        let before = before.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
+        return ["apus", "apuss", "apus+unix"].contains { name in
             before.elementsEqual(name.utf8) || before.reversed().starts(with: ("=" + name).utf8.reversed())
                 || before.elementsEqual(("-s" + name).utf8)
         }

@@ -4,7 +4,7 @@ internal import NIOCore
 
 /// Passwords and tokens from files, from standard input and from people.
 enum SecretInput {
-    private static let bytesMax = 4_096
+    private static let bytesMax = Secret.bytesMax
 
     /// - Parameter path: `-` for standard input. One line end at the end is dropped.
     static func file(_ path: String, _ what: String) throws(ApusError) -> Secret {
