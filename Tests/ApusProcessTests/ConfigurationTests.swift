@@ -117,7 +117,7 @@ extension ProcessTests {
             try await Workshop.open { workshop in
                 let broker = try await broker(workshop, "")
                 try replace(workshop, "log: {level: debug}\nlimits: {tail-bytes: none}\ndbb: x")
-                try await broker.child.says("error apus: the configuration is not reloaded: nothing is changed")
+                try await broker.child.says("error apus: the configuration is not reloaded: nothing of it is changed")
                 try await broker.child.says("apus.yaml:3: limits.tail-bytes: ")
                 try await broker.child.says("apus.yaml:4: dbb: there is no such option; did you mean db?")
                 try await workshop.done("pub", "a", "-m", "x", "-s", broker.server)
@@ -156,7 +156,7 @@ extension ProcessTests {
                 try await broker.child.says("the users are changed")
                 #expect(try await publish() == 77)
                 try workshop.file("users.yaml", Array("users: [".utf8))
-                try await broker.child.says("the file of users is not reloaded: nothing is changed by it")
+                try await broker.child.says("the file of users is not reloaded: nothing of it is changed")
                 try replace(workshop, "log: {level: info}")
                 try await broker.child.says("log.level is changed")
                 #expect(try await broker.stop().end == .exited(0))
