@@ -93,6 +93,29 @@ struct BrokerFiguresTests {
         #expect(read.value("apus_queries_total", ["select": "status"]) == 1)
     }
 
+    @Test("count what subscriptions are told that they do not get")
+    func dropped() async throws {
+        let text = try await figures { peer in
+            let publisher = try peer()
+            try publisher.send(json: #"{"topic":"a","ttl":1,"content-length":0}"#)
+            _ = try publisher.next()
+            let subscriber = try peer()
+            // Until its second is over.
+            for number in 1... {
+                try subscriber.send(
+                    json: #"{"kind":"subscribe","subscription":\#(number),"filter":"a","from":"start"}"#)
+                _ = try subscriber.next()
+                if case .gap? = try subscriber.next() { break }
+                try subscriber.send(json: #"{"kind":"unsubscribe","subscription":\#(number)}"#)
+                while case .caughtUp? = try subscriber.next() { break }
+            }
+            return [publisher, subscriber]
+        }
+        let read = try Exposition(text)
+        #expect(read.value("apus_dropped_messages_total", ["reason": "expired"]) == 1)
+        #expect(read.value("apus_dropped_messages_total", ["reason": "trimmed"]) == 0)
+    }
+
     @Test("are what docs/METRICS.md says, each of them and no other")
     func page() async throws {
         let shown = Set(try await Exposition(figures { _ in [] }).families.keys)

@@ -53,6 +53,12 @@ extension Metric {
         "apus_fsync_duration_seconds", .histogram, "seconds",
         "How long SQLite's COMMIT with its fsync took, for commits that hold a message to be synced.")
 
+    // What subscriptions do not get
+    package static let dropped = Metric(
+        "apus_dropped_messages_total", .counter, "messages", labels: ["reason"],
+        "Messages that a subscription was told it does not get, for each: expired (past their time to live), trimmed (deleted before it read them)."
+    )
+
     // What is in memory
     package static let uncommittedBytes = Metric(
         "apus_intake_bytes", .gauge, "bytes",
@@ -147,7 +153,8 @@ extension Metric {
 
     /// In the order in which they are shown.
     package static let all: [Metric] = [
-        messagesIn, messagesOut, bytesIn, bytesOut, errors, commitDuration, commitMessages, commitBytes, syncDuration,
+        messagesIn, messagesOut, bytesIn, bytesOut, errors, dropped, commitDuration, commitMessages, commitBytes,
+        syncDuration,
         uncommittedBytes, tailBytes, pageBytes, receiveBytes, connections, connectionsAccepted, connectionsRefused,
         logins, certificates, pausedPublishers, queries, cursors, cursorsBehind, cursorLag, logHead, logFirst,
         logBytes, unusedBytes, walBytes, walUsedBytes, walPinned, checkpoint, busyWaits, busyTime, freeBytes, topics,

@@ -36,6 +36,9 @@ struct BrokerFigures: Sendable {
             MetricFamily(.bytesOut, by: "door", doors.map { ($0.0, $0.1.bytesOut) }),
             // Also those that never occurred: a rate needs the 0 before the first one.
             MetricFamily(.errors, by: "code", ApusError.Code.allCases.map { ($0.rawValue, errors[$0] ?? 0) }),
+            MetricFamily(
+                .dropped, by: "reason",
+                [("expired", metrics.messagesExpired.value), ("trimmed", metrics.messagesTrimmed.value)]),
         ]
     }
 

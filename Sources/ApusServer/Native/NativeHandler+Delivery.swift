@@ -44,6 +44,8 @@ extension NativeHandler: SubscriptionOutlet {
     }
 
     package func gap(_ subscription: Subscription, _ gap: Gap) {
+        let counter = gap.reason == "trimmed" ? shared.metrics.messagesTrimmed : shared.metrics.messagesExpired
+        counter.add(Int(clamping: gap.count))
         reply(
             .gap(
                 GapNotice(
