@@ -123,7 +123,9 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "ApusTesting",
-            dependencies: ["ApusModel", "ApusWire", "ApusBroker", nio, nioEmbedded, nioTLS, nioSSL, nioLocks],
+            dependencies: [
+                "ApusModel", "ApusWire", "ApusBroker", nio, nioEmbedded, nioTLS, nioSSL, nioLocks, logging,
+            ],
             swiftSettings: settings),
         .testTarget(name: "ApusModelTests", dependencies: ["ApusModel", "ApusTesting", nio], swiftSettings: settings),
         .testTarget(

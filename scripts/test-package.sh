@@ -311,7 +311,7 @@ test_tls() {
     make_certificate
     kill -HUP "$broker"
     eventually "$patience" shows_new_certificate
-    expect_code 69 inside apus health -s apuss://localhost:2789 --ca /root/old.pem
+    expect_code 77 inside apus health -s apuss://localhost:2789 --ca /root/old.pem
     stop_broker
     cp "$work/apus.yaml" "$tree/etc/apus/apus.yaml"
     inside rm /etc/apus/server.key /etc/apus/server.pem

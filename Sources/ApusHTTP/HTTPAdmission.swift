@@ -42,7 +42,7 @@ final class HTTPAdmission: ChannelDuplexHandler {
         let holder = address?.isLoopback == false ? address?.holder : nil
         if let holder {
             guard foreign[holder, default: 0] < max(1, connectionsMax / 4),
-                foreignCount < max(1, connectionsMax - connectionsMax / 8)
+                foreignCount < connectionsMax - connectionsMax / 8
             else { return turnAway(channel, holder) }
             foreign[holder, default: 0] += 1
             foreignCount += 1

@@ -1,7 +1,9 @@
+package import ApusBroker
 package import ApusModel
 internal import NIOConcurrencyHelpers
 
-/// Refusals by code, and connections that did not come in. Added to once an event, from every event loop.
+/// Refusals by code, connections that did not come in, messages that subscriptions do not get. Added to once an event,
+/// from every event loop.
 package final class Gauges: Sendable {
     /// Why a connection did not come in.
     package enum Rejection: String, Sendable, CaseIterable {
@@ -16,13 +18,19 @@ package final class Gauges: Sendable {
     private let rejections = NIOLockedValueBox<[Rejection: Int]>([:])
     private let refusals = NIOLockedValueBox<[ApusError.Code: Int]>([:])
 
+    private let drops = NIOLockedValueBox<[Gap.Reason: Int]>([:])
+
     package init() {}
 
     package var errors: [ApusError.Code: Int] { refusals.withLockedValue { $0 } }
 
     package var rejected: [Rejection: Int] { rejections.withLockedValue { $0 } }
 
+    package var dropped: [Gap.Reason: Int] { drops.withLockedValue { $0 } }
+
     func connection(_ rejection: Rejection) { rejections.withLockedValue { $0[rejection, default: 0] += 1 } }
 
     func refused(_ code: ApusError.Code) { refusals.withLockedValue { $0[code, default: 0] += 1 } }
+
+    func dropped(_ reason: Gap.Reason, _ count: Int) { drops.withLockedValue { $0[reason, default: 0] += count } }
 }

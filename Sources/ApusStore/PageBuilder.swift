@@ -34,7 +34,7 @@ struct PageBuilder {
 
     /// Says that everything up to `seq` has been deleted.
     mutating func noteTrimmed(from: Seq, through: Seq) {
-        gaps.append(Gap(from: from, through: through, count: through - from + 1, reason: "trimmed"))
+        gaps.append(Gap(from: from, through: through, count: through - from + 1, reason: .trimmed))
     }
 
     /// What comes before a damaged row is good, and ends its page.

@@ -120,7 +120,7 @@ struct HubTests {
         bench.hub.resume(subscription)
         try bench.settle()
         #expect(outlet.messages == [1])
-        #expect(outlet.events.last == .gap(Gap(from: 2, through: 4, count: 2, reason: "expired")))
+        #expect(outlet.events.last == .gap(Gap(from: 2, through: 4, count: 2, reason: .expired)))
     }
 
     @Test("a gap comes behind the messages that lie before its end: who resumes behind it has had them")
@@ -137,7 +137,7 @@ struct HubTests {
         #expect(
             outlet.events == [
                 .subscribed(next: 1), .message(1), .message(3),
-                .gap(Gap(from: 2, through: 4, count: 2, reason: "expired")), .caughtUp(4),
+                .gap(Gap(from: 2, through: 4, count: 2, reason: .expired)), .caughtUp(4),
             ])
     }
 
@@ -159,8 +159,8 @@ struct HubTests {
         try bench.settle()
         #expect(
             outlet.events == [
-                .subscribed(next: 1), .message(1), .gap(Gap(from: 2, through: 2, count: 1, reason: "expired")),
-                .message(3), .message(5), .message(7), .gap(Gap(from: 4, through: 6, count: 2, reason: "expired")),
+                .subscribed(next: 1), .message(1), .gap(Gap(from: 2, through: 2, count: 1, reason: .expired)),
+                .message(3), .message(5), .message(7), .gap(Gap(from: 4, through: 6, count: 2, reason: .expired)),
                 .caughtUp(7),
             ])
     }
@@ -176,10 +176,10 @@ struct HubTests {
         try bench.subscribe(["a"], from: .seq(4), outlet: second)
         try bench.settle()
         #expect(bench.store.pagesRead == 1, "they share it")
-        #expect(first.events.contains(.gap(Gap(from: 2, through: 6, count: 3, reason: "expired"))))
+        #expect(first.events.contains(.gap(Gap(from: 2, through: 6, count: 3, reason: .expired))))
         #expect(
             second.events == [
-                .subscribed(next: 4), .message(5), .gap(Gap(from: 4, through: 6, count: 2, reason: "expired")),
+                .subscribed(next: 4), .message(5), .gap(Gap(from: 4, through: 6, count: 2, reason: .expired)),
                 .caughtUp(6),
             ])
     }

@@ -5,9 +5,45 @@ import ApusWire
 import Foundation
 import Logging
 import NIOCore
+import NIOEmbedded
 import Testing
 
 @testable import ApusServer
+
+@Suite("The end of accepting")
+struct AdmissionHandlerTests {
+    @Test("max-connections: is said once a minute however often it is reached, and after it where it lasts")
+    func says() throws {
+        let log = RecordingLog()
+        let handler = AdmissionHandler(
+            admission: Admission(connectionsMax: 1), connectionsMax: 1, logger: log.logger)
+        let listener = EmbeddedChannel(handler: handler)
+        let loop = listener.embeddedEventLoop
+        func accept() throws -> EmbeddedChannel {
+            let child = EmbeddedChannel(loop: loop)
+            try child.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+            listener.pipeline.fireChannelRead(child as any Channel)
+            listener.read()
+            loop.run()
+            return child
+        }
+        var child = try accept()
+        for _ in 0..<10 {
+            child.close(promise: nil)
+            loop.run()
+            child = try accept()
+        }
+        #expect(log.lines.map { String($0.prefix { $0 != " " }) } == ["warning", "notice"], "\(log.lines)")
+        loop.advanceTime(by: .minutes(1))
+        #expect(log.lines.count == 3 && log.lines[2].hasPrefix("warning no more connections"), "\(log.lines)")
+        loop.advanceTime(by: .minutes(10))
+        #expect(log.lines.count == 3)
+        child.close(promise: nil)
+        loop.run()
+        _ = try accept()
+        #expect(log.lines.count == 4 && log.lines[3].hasPrefix("notice connections are accepted again"))
+    }
+}
 
 @Suite("Admission")
 struct AdmissionTests {

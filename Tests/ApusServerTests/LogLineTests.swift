@@ -9,11 +9,8 @@ import Testing
 struct LogLineTests {
     @Test("has one line a connection at info, and none a message")
     func lines() async throws {
-        let lines = Watched<[String]>([])
-        let configuration = Broker.Configuration.with {
-            $0.logger = Logger(label: "test") { _ in LineRecorder(lines: lines) }
-            $0.logger.logLevel = .debug
-        }
+        let log = RecordingLog(level: .debug)
+        let configuration = Broker.Configuration.with { $0.logger = log.logger }
         try await withBroker(configuration: configuration) { broker in
             let peer = try broker.peer(.compact)
             try peer.subscribe("a")
@@ -24,10 +21,11 @@ struct LogLineTests {
                 if case .message = frame { messages += 1 }
             }
             peer.close()
-            try lines.wait("the last line") { $0.contains("debug: disconnected") }
+            try log.wait("the last line") { $0.contains { $0.hasPrefix("debug disconnected ") } }
         }
-        #expect(lines.value.filter { $0.hasPrefix("info: ") } == ["info: connected"])
-        #expect(lines.value.count < 5, "\(lines.value)")
+        let info = log.lines.filter { $0.hasPrefix("info ") }
+        #expect(info.count == 1 && info[0].hasPrefix("info connected "), "\(info)")
+        #expect(log.lines.count < 5, "\(log.lines)")
     }
 }
 
@@ -35,10 +33,8 @@ struct LogLineTests {
 struct ErrorFigureTests {
     @Test("is counted by its code, whatever it answers; one that ends the connection is in the log with its reason")
     func counts() async throws {
-        let lines = Watched<[String]>([])
-        let configuration = Broker.Configuration.with {
-            $0.logger = Logger(label: "test") { _ in LineRecorder(lines: lines) }
-        }
+        let log = RecordingLog()
+        let configuration = Broker.Configuration.with { $0.logger = log.logger }
         try await withBroker(configuration: configuration) { broker in
             let peer = try broker.peer()
             try peer.send(json: #"{"kind":"unsubscribe","subscription":9}"#)
@@ -57,23 +53,8 @@ struct ErrorFigureTests {
                 #expect(errors?[code] == .integer(1), "\(code) in \(String(describing: errors))")
             }
         }
-        let ends = lines.value.filter { $0.contains("ends") }
-        #expect(ends == ["info: the connection ends"])
+        let ends = log.lines.filter { $0.contains("ends") }
+        #expect(ends.count == 1 && ends[0].hasPrefix("info the connection ends "), "\(ends)")
+        #expect(ends.allSatisfy { $0.contains("(malformed-frame)") })
     }
-}
-
-/// Keeps what is logged.
-private struct LineRecorder: LogHandler {
-    let lines: Watched<[String]>
-    var logLevel = Logger.Level.info
-    var metadata: Logger.Metadata = [:]
-
-    init(lines: Watched<[String]>) { self.lines = lines }
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { metadata[key] }
-        set { metadata[key] = newValue }
-    }
-
-    func log(event: LogEvent) { lines.change { $0.append("\(event.level): \(event.message)") } }
 }

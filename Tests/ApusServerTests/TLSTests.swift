@@ -251,38 +251,6 @@ struct TLSTests {
     }
 }
 
-/// What a broker has logged, line by line; tests wait for a line.
-final class RecordingLog: Sendable {
-    private let recorded = Watched<[String]>([])
-
-    var lines: [String] { recorded.value }
-
-    var logger: Logger {
-        var logger = Logger(label: "test") { _ in Handler(log: self) }
-        logger.logLevel = .info
-        return logger
-    }
-
-    func wait(_ what: String, until isDone: ([String]) -> Bool) throws { try recorded.wait(what, until: isDone) }
-
-    private struct Handler: LogHandler {
-        let log: RecordingLog
-        var metadata: Logger.Metadata = [:]
-        var logLevel = Logger.Level.info
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) {
-            let all = metadata.merging(event.metadata ?? [:]) { $1 }
-            let text = all.map { "\($0)=\($1)" }.sorted().joined(separator: " ")
-            log.recorded.change { $0.append("\(event.level) \(event.message) \(text)") }
-        }
-    }
-}
-
 /// Gone with the test.
 final class TemporaryFolder {
     private let url: URL

@@ -6,33 +6,6 @@ import Logging
 import NIOConcurrencyHelpers
 import Testing
 
-/// Keeps what is logged.
-final class Lines: Sendable {
-    private let box = NIOLockedValueBox<[String]>([])
-    var all: [String] { box.withLockedValue { $0 } }
-
-    var logger: Logger {
-        Logger(label: "test") { _ in Handler(lines: self) }
-    }
-
-    private struct Handler: LogHandler {
-        let lines: Lines
-        var metadata: Logger.Metadata = [:]
-        var logLevel = Logger.Level.trace
-
-        init(lines: Lines) { self.lines = lines }
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) {
-            lines.box.withLockedValue { $0.append("\(event.message) \(event.metadata ?? [:])") }
-        }
-    }
-}
-
 @Suite("Another process at the file")
 struct ForeignWriterTests {
     @Test("A lock held by another process is awaited, then refused with log-busy, and publishing goes on after it")
@@ -76,10 +49,10 @@ struct ForeignWriterTests {
     func foreignWrite() throws {
         let directory = try TestDirectory()
         let path = directory.path("apus.db")
-        let lines = Lines()
+        let lines = RecordingLog(level: .trace)
         let store = try TestLog.open(path, logger: lines.logger)
         try store.publish([Draft("t"), Draft("u")])
-        #expect(!lines.all.contains { $0.contains("another process has written") })
+        #expect(!lines.lines.contains { $0.contains("another process has written") })
         let shell = try Shell(path)
         // The name that the writer remembers goes away; the id with it.
         try shell.run("DELETE FROM message WHERE topic = 2")
@@ -90,7 +63,7 @@ struct ForeignWriterTests {
             FROM message
             """)
         let outcome = try store.publish([Draft("u", "again")])
-        #expect(lines.all.contains { $0.contains("another process has written") })
+        #expect(lines.lines.contains { $0.contains("another process has written") })
         let batch = try #require(outcome.batch)
         // Behind the foreign row, and saying so.
         #expect(batch.after == 60 && batch.messages[0].seq == 61)
@@ -98,16 +71,16 @@ struct ForeignWriterTests {
             PageRequest(filters: .all, after: 60, through: store.head, bytesMax: 1 << 20, countMax: 10))
         #expect(page.rows.map(\.topic) == ["u"])
         #expect(try store.status().topics == 2)
-        let count = lines.all.count
+        let count = lines.lines.count
         try store.publish("u", count: 1)
-        #expect(lines.all.count == count)
+        #expect(lines.lines.count == count)
         try store.close()
     }
 
     @Test("Checkpoints of its own are not mistaken for a foreign write")
     func ownCheckpoints() throws {
         let directory = try TestDirectory()
-        let lines = Lines()
+        let lines = RecordingLog(level: .trace)
         var limits = Limits.defaults
         limits.walCheckpointBytes = 65_536
         let store = try TestLog.open(directory.path("apus.db"), limits, logger: lines.logger)
@@ -116,7 +89,7 @@ struct ForeignWriterTests {
             _ = try store.rest()
             #expect(try store.readAll(after: store.head - 10).count == 10)
         }
-        #expect(lines.all.isEmpty)
+        #expect(lines.lines.isEmpty)
         try store.close()
     }
 }

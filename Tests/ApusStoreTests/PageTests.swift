@@ -181,7 +181,7 @@ struct PageTests {
         let store = try TestLog.open(log.path)
         let page = try store.page(PageRequest(filters: .all, after: 1, through: 10, bytesMax: 9_999, countMax: 10))
         #expect(page.messages.map(\.seq) == Array(5...10))
-        #expect(page.gaps == [Gap(from: 2, through: 4, count: 3, reason: "trimmed")])
+        #expect(page.gaps == [Gap(from: 2, through: 4, count: 3, reason: .trimmed)])
         #expect(try store.start(.start, filters: .all) == 4)
         #expect(try store.start(.last(100), filters: .all) == 4)
         try store.close()

@@ -83,7 +83,7 @@ struct UpgradeTests {
         let log = try closedLog()
         #expect(chmod(log.path, 0o640) == 0)
         let before = try Shell(log.path, isReadOnly: true).run("SELECT id FROM log")
-        let lines = Lines()
+        let lines = RecordingLog(level: .trace)
         let store = try TestLog.open(log.path, logger: lines.logger, schema: Self.second)
         #expect(try store.readAll().count == 3)
         #expect(try store.publish("t", count: 1).batch?.through == 4)
@@ -93,7 +93,7 @@ struct UpgradeTests {
         #expect(try shell.run("SELECT * FROM later") == [["1"], ["2"], ["3"]])
         #expect(log.directory.names.filter { $0.hasPrefix("apus.db.") } == ["apus.db.lock", "apus.db.schema-1"])
         let path = log.path + ".schema-1"
-        #expect(lines.all.contains { $0.contains(path) })
+        #expect(lines.lines.contains { $0.contains(path) })
         let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
         #expect(mode == 0o640)
         let copy = try Shell(path, isReadOnly: true)
@@ -103,9 +103,9 @@ struct UpgradeTests {
         #expect(try copy.run("SELECT id FROM log") == before)
         #expect(try copy.run("SELECT count(*) FROM message") == [["3"]])
         // Once is enough.
-        let count = lines.all.count
+        let count = lines.lines.count
         try TestLog.open(log.path, logger: lines.logger, schema: Self.second).close()
-        #expect(lines.all.count == count)
+        #expect(lines.lines.count == count)
     }
 
     @Test("The copy has what a killed broker left in its write-ahead log")
@@ -191,7 +191,7 @@ struct UpgradeTests {
         let needed = bytes.count + 16 << 20
         func open(free: Int) throws {
             try Store.open(
-                path: log.path, limits: .defaults, logger: Lines().logger, schema: Self.second,
+                path: log.path, limits: .defaults, logger: RecordingLog(level: .trace).logger, schema: Self.second,
                 freeBytes: { _ in free }
             ).close()
         }
@@ -244,7 +244,7 @@ struct UpgradeTests {
             INSERT INTO later WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 300000)
             SELECT max(x) FROM c;
             """
-        let lines = Lines()
+        let lines = RecordingLog(level: .trace)
         // Each look at the clock is six seconds after the one before.
         let now = NIOLockedValueBox<Microseconds>(0)
         let path = log.path
@@ -253,7 +253,7 @@ struct UpgradeTests {
         try Store.open(
             path: path, limits: .defaults, logger: lines.logger,
             monotonic: {
-                if lines.all.last?.contains("still being changed") == true,
+                if lines.lines.last?.contains("still being changed") == true,
                     !FileManager.default.fileExists(atPath: killed)
                 {
                     // In the middle of the migration, as a kill leaves it.
@@ -267,8 +267,8 @@ struct UpgradeTests {
                 }
             }, schema: schema
         ).close()
-        #expect(lines.all.contains { $0.contains("copying the log") && $0.contains("1024 of") })
-        #expect(lines.all.contains { $0.contains("still being changed") })
+        #expect(lines.lines.contains { $0.contains("copying the log") && $0.contains("1024 of") })
+        #expect(lines.lines.contains { $0.contains("still being changed") })
         let store = try TestLog.open(killed)
         #expect(try store.readAll().count == 20)
         try store.close()

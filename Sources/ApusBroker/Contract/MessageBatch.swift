@@ -96,10 +96,17 @@ package struct Gap: Hashable, Sendable {
     package let through: Seq
     /// How many messages are known to be missing.
     package let count: UInt64
-    /// A stable word: `trimmed`, `expired` …
-    package let reason: String
+    package let reason: Reason
 
-    package init(from: Seq, through: Seq, count: UInt64, reason: String) {
+    /// A stable word of the protocol.
+    package enum Reason: String, Sendable, CaseIterable {
+        /// Past their time to live.
+        case expired
+        /// Deleted before they were read.
+        case trimmed
+    }
+
+    package init(from: Seq, through: Seq, count: UInt64, reason: Reason) {
         self.from = from
         self.through = through
         self.count = count

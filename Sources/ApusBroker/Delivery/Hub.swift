@@ -359,7 +359,7 @@ package final class Hub {
         expired += batch.expired.filter { $0 > before && $0 <= position }
         guard let from = expired.min(), let through = expired.max() else { return }
         subscription.outlet.gap(
-            subscription, Gap(from: from, through: through, count: UInt64(expired.count), reason: "expired"))
+            subscription, Gap(from: from, through: through, count: UInt64(expired.count), reason: .expired))
     }
 
     private func chunk(_ request: ChunkRequest, for subscription: Subscription, mayShare: Bool) -> Chunk {

@@ -29,9 +29,6 @@ package final class BrokerMetrics: Sendable {
     package let historyQueries = Counter()
     package let topicsQueries = Counter()
     package let statusQueries = Counter()
-    /// Of the gaps that subscriptions were told: their messages.
-    package let messagesExpired = Counter()
-    package let messagesTrimmed = Counter()
     package let health = BrokerHealth()
 
     private let doors = NIOLockedValueBox<[DoorName: [DoorCounters]]>([:])

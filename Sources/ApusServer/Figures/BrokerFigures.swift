@@ -37,8 +37,7 @@ struct BrokerFigures: Sendable {
             // Also those that never occurred: a rate needs the 0 before the first one.
             MetricFamily(.errors, by: "code", ApusError.Code.allCases.map { ($0.rawValue, errors[$0] ?? 0) }),
             MetricFamily(
-                .dropped, by: "reason",
-                [("expired", metrics.messagesExpired.value), ("trimmed", metrics.messagesTrimmed.value)]),
+                .dropped, by: "reason", Gap.Reason.allCases.map { ($0.rawValue, gauges.dropped[$0] ?? 0) }),
         ]
     }
 

@@ -102,6 +102,7 @@ final class AdmissionHandler: ChannelDuplexHandler {
     /// One of both is in the log, and its end is not.
     private var isSaid = false
     private let fullness = OnceAMinute()
+    private var isReminderDue = false
     /// It was accepted while a listener of another event loop took the last slot: nobody else sees it before it has one.
     private var held: (any Channel)?
     private var isReadDue = false
@@ -130,17 +131,28 @@ final class AdmissionHandler: ChannelDuplexHandler {
         let loop = context.eventLoop
         let hasRoom = admission.hasRoom { loop.execute { bound.value.read() } }
         if hasRoom { return context.read() }
-        sayFull()
+        sayFull(loop)
     }
 
-    private func sayFull() {
-        defer { isFull = true }
-        // At the limit each one that goes makes room for one that waits: that is not said each time.
-        guard !isFull, let times = fullness.happened(now: .now()) else { return }
+    /// At the limit each one that goes lets one in that waits: that is said once a minute, and where it lasts, then.
+    private func sayFull(_ loop: any EventLoop) {
+        guard !isFull else { return }
+        isFull = true
+        if fullness.happened(now: .now()) != nil { return warn() }
+        guard !isReminderDue else { return }
+        isReminderDue = true
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        loop.scheduleTask(in: .minutes(1)) { bound.value.remind() }
+    }
+
+    private func remind() {
+        isReminderDue = false
+        if isFull, !isSaid { warn() }
+    }
+
+    private func warn() {
         isSaid = true
-        logger.warning(
-            "no more connections are accepted",
-            metadata: ["max-connections": "\(connectionsMax)", "times": "\(times)"])
+        logger.warning("no more connections are accepted", metadata: ["max-connections": "\(connectionsMax)"])
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -164,7 +176,7 @@ final class AdmissionHandler: ChannelDuplexHandler {
                 handler.admit(context)
             }
         }
-        guard hasSlot else { return sayFull() }
+        guard hasSlot else { return sayFull(loop) }
         held = nil
         if isSaid { logger.notice("connections are accepted again") }
         (isFull, isFailing, isSaid) = (false, false, false)

@@ -60,13 +60,6 @@ extension NativeHandler {
         perform(session.authenticated(as: identity.user, check: loginCheck(identity)))
     }
 
-    /// One line a connection: what a misconfigured device may not do, it tries with every message.
-    func logIfNotAllowed(_ error: ApusError) {
-        guard error.code == .notAllowed else { return }
-        logger.log(level: hasExceededRights ? .debug : .info, "not allowed", metadata: ["reason": "\(error.message)"])
-        hasExceededRights = true
-    }
-
     // MARK: Changes
 
     /// The users were read again.

@@ -13,7 +13,7 @@ extension NativeHandler {
         case .nothing: break
         // A publish that could not be read is answered in its place, like one that was refused.
         case .reply(.error(let refused)) where refused.count > 0:
-            shared.gauges.refused(refused.error.code)
+            told(refused.error)
             refuse(refused)
         case .reply(let frame): reply(frame)
         case .openPublisher(let name, let user):
@@ -76,7 +76,7 @@ extension NativeHandler {
     }
 
     func reply(_ frame: Frame) {
-        if case .error(let reply) = frame { note(reply.error) }
+        if case .error(let reply) = frame { told(reply.error) }
         guard isWritable, replies.readableBytes == 0 else {
             FrameWriter.write(frame, way ?? .json, into: &replies)
             if replies.storageCapacity > shared.limits.repliesBytesMax { pauses.insert(.replies) }
@@ -86,10 +86,20 @@ extension NativeHandler {
         needsFlush = true
     }
 
-    private func note(_ error: ApusError) {
+    /// Every error that the client is told passes here once: it is counted, and logged as far as the operator has to
+    /// know it.
+    func told(_ error: ApusError) {
         shared.gauges.refused(error.code)
-        // Whoever reads finds it, and the operator has to know.
-        guard error.code == .logDamaged, let times = shared.damage.happened(now: .now()) else { return }
-        logger.error("the log is damaged", metadata: ["reason": "\(error.message)", "times": "\(times)"])
+        switch error.code {
+        case .notAllowed:
+            // One line a connection: what a misconfigured device may not do, it tries with every message.
+            let level = hasExceededRights ? Logger.Level.debug : .info
+            hasExceededRights = true
+            logger.log(level: level, "not allowed", metadata: ["reason": "\(error.message)"])
+        case .logDamaged:
+            guard let times = shared.damage.happened(now: .now()) else { return }
+            logger.error("the log is damaged", metadata: ["reason": "\(error.message)", "times": "\(times)"])
+        default: break
+        }
     }
 }

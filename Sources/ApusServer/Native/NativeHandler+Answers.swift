@@ -29,7 +29,7 @@ extension NativeHandler {
         switch answer {
         case .published(let run): answers.add(run)
         case .refused(let id, let error):
-            shared.gauges.refused(error.code)
+            told(error)
             answers.add(ErrorReply(error, id: id, count: 1), .committed(commits))
         }
     }
@@ -37,7 +37,7 @@ extension NativeHandler {
     func refused(_ error: ApusError) {
         // None is in flight where it was a name whose conversation has ended meanwhile.
         guard let owed = inFlight.popFirst() else { return }
-        shared.gauges.refused(error.code)
+        told(error)
         // What is queued behind a refusal that may pass is refused too: recorded ids stay a prefix.
         let endsPublishing = error.isFatal || (session.publisher != nil && error.mayPassLater)
         var said = error

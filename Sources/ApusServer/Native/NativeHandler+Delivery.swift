@@ -10,7 +10,6 @@ extension NativeHandler: SubscriptionOutlet {
     func start(_ subscribe: Subscribe) {
         guard let filters = guest.filters(for: subscribe) else {
             session.ended(subscription: subscribe.subscription)
-            logIfNotAllowed(Guest.mayNotRead)
             return reply(.error(ErrorReply(Guest.mayNotRead, subscription: subscribe.subscription)))
         }
         let subscription = shared.hub.subscribe(
@@ -44,13 +43,12 @@ extension NativeHandler: SubscriptionOutlet {
     }
 
     package func gap(_ subscription: Subscription, _ gap: Gap) {
-        let counter = gap.reason == "trimmed" ? shared.metrics.messagesTrimmed : shared.metrics.messagesExpired
-        counter.add(Int(clamping: gap.count))
+        shared.gauges.dropped(gap.reason, Int(clamping: gap.count))
         reply(
             .gap(
                 GapNotice(
                     subscription: subscription.number, from: gap.from, to: gap.through, count: gap.count,
-                    reason: gap.reason)))
+                    reason: gap.reason.rawValue)))
     }
 
     package func failed(_ subscription: Subscription, _ error: ApusError) {
@@ -66,7 +64,6 @@ extension NativeHandler: QueryOutlet {
         guard let selection = guest.selection(for: query) else {
             session.ended(query: query.query)
             let error = query.select == .status ? Guest.mayNotAdministrate : Guest.mayNotRead
-            logIfNotAllowed(error)
             return reply(.error(ErrorReply(error, query: query.query)))
         }
         count(query.select)

@@ -84,8 +84,7 @@ extension NativeHandler {
         case .other: break
         case .finish(let frame): finish(frame)
         case .refused(let reply, let isAnswered):
-            shared.gauges.refused(reply.error.code)
-            logIfNotAllowed(reply.error)
+            told(reply.error)
             if isAnswered {
                 refuse(reply)
             } else {
