@@ -38,7 +38,7 @@ package final class Broker: Sendable {
     package let logins: Authenticator
     let loops: [Loop]
     let admission: Admission
-    let gauges: Gauges
+    package let gauges: Gauges
     private let writerEnd: WriterEnd
     /// What is counted, for the doors and for who watches.
     package let metrics: BrokerMetrics

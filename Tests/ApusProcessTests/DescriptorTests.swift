@@ -8,6 +8,7 @@ extension ProcessTests {
             try await Workshop.open { workshop in
                 let script = "ulimit -Sn 48 && ulimit -Hn 48 && exec \"$@\""
                 let broker = try await workshop.broker(wrapper: ["sh", "-c", script, "sh"])
+                try await broker.child.says("48 file descriptors allowed, 10064 needed for max-connections 10000")
                 // More than it has descriptors for: the kernel's backlog holds the rest.
                 let clients = try await onThread { Handed(try (0...52).map { _ in try RawClient(port: broker.port) }) }
                 try await broker.child.says("cannot be accepted")

@@ -111,6 +111,32 @@ extension ProcessTests {
             }
         }
 
+        @Test("a users file with a mistake is a figure until it is mended; one without users is a warning")
+        func refusedFile() async throws {
+            try await Workshop.open { workshop in
+                let users = workshop.path("users.yaml")
+                let password = try workshop.file("password", Array("secret".utf8))
+                try await workshop.done("user", "add", "ada", "--users", users, "--password-file", password)
+                let broker = try await workshop.broker(
+                    "--http", "127.0.0.1:0", "--users", users, "--anonymous-metrics")
+                let url = try await httpURL(broker)
+                func isRefused(_ file: String) async throws -> Bool? {
+                    let figures = try await page("\(url)/metrics").split(separator: "\n")
+                    let name = "apus_reload_refused{file=\"\(file)\"} "
+                    return figures.first { $0.hasPrefix(name) }.map { $0 == name + "1" }
+                }
+                #expect(try await isRefused("users") == false)
+                try workshop.file("users.yaml", Array("users: [".utf8))
+                try await broker.child.says("the file of users is not reloaded")
+                #expect(try await isRefused("users") == true)
+                #expect(try await isRefused("configuration") == false)
+                try workshop.file("users.yaml", Array("users: {}\n".utf8))
+                try await broker.child.says("warning apus: the users are changed: there are none")
+                #expect(try await isRefused("users") == false)
+                #expect(try await broker.stop().end == .exited(0))
+            }
+        }
+
         @Test("the doctor finds a broker that runs and says nothing against it; a bad place is a problem")
         func doctor() async throws {
             try await Workshop.open { workshop in

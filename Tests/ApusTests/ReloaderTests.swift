@@ -1,4 +1,5 @@
 import ApusModel
+import ApusServer
 import ApusSettings
 import ApusTesting
 import Testing
@@ -11,7 +12,7 @@ struct ReloaderTests {
     func triesAgain() async throws {
         let tries = Watched(0)
         let log = RecordingLog()
-        let users = Reloadable(name: "users", standsAlone: true) { (_, _) throws(ApusError) in
+        let users = Reloadable(file: .users) { (_, _) throws(ApusError) in
             let number = tries.change { tries in
                 tries += 1
                 return tries

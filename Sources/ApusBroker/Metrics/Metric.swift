@@ -134,6 +134,10 @@ extension Metric {
     package static let notReady = Metric(
         "apus_not_ready", .gauge, "", labels: ["reason"],
         "1 for each reason that /readyz names; none where the broker is ready.")
+    package static let reloadRefused = Metric(
+        "apus_reload_refused", .gauge, "", labels: ["file"],
+        "1 where the file (configuration, users) had a mistake when it was last read: what was read before is in force. Else 0."
+    )
 
     // The process
     package static let limits = Metric(
@@ -158,7 +162,8 @@ extension Metric {
         uncommittedBytes, tailBytes, pageBytes, receiveBytes, connections, connectionsAccepted, connectionsRefused,
         logins, certificates, pausedPublishers, queries, cursors, cursorsBehind, cursorLag, logHead, logFirst,
         logBytes, unusedBytes, walBytes, walUsedBytes, walPinned, checkpoint, busyWaits, busyTime, freeBytes, topics,
-        encodings, publishers, ready, notReady, limits, build,
+        encodings, publishers, ready, notReady, reloadRefused, limits,
+        build,
         resident, cpu,
         descriptors, descriptorsMax, started,
     ]

@@ -106,9 +106,13 @@ struct BrokerFigures: Sendable {
 
     private func health() -> [MetricFamily] {
         let reasons = metrics.health.reasons(now: .now())
+        let refused = gauges.refusedFiles
         return [
             MetricFamily(.ready, reasons.isEmpty ? 1 : 0),
             MetricFamily(.notReady, by: "reason", reasons.map { ($0.code, 1) }),
+            MetricFamily(
+                .reloadRefused, by: "file",
+                Gauges.File.allCases.map { ($0.rawValue, refused.contains($0) ? 1 : 0) }),
         ]
     }
 

@@ -55,7 +55,14 @@ struct BrokerProcess {
         control.announce("keeping messages in \(store.path)")
         let reloader = Reloader(
             settings: settings, watch: files, loader: loader, parts: reloadables(broker), logger: logger
-        ) { begins in begins ? watch.reloads() : watch.reloaded() }
+        ) { event in
+            switch event {
+            case .begins: watch.reloads()
+            case .ended: watch.reloaded()
+            case .took(let file): broker.gauges.read(file, isRefused: false)
+            case .refused(let file): broker.gauges.read(file, isRefused: true)
+            }
+        }
         try await serve(broker, reloader, until: signals, watch)
     }
 
@@ -107,6 +114,10 @@ struct BrokerProcess {
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
         limit.rlim_cur = limit.rlim_max
         _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        for finding in DescriptorCheck.check(configuration.limits) {
+            guard let advice = finding.advice else { continue }
+            configuration.logger.warning("\(finding.found)", metadata: ["advice": "\(advice)"])
+        }
     }
 }
 

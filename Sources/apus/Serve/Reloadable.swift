@@ -7,12 +7,13 @@ internal import Logging
 /// A part of the running broker that takes changes over without dropping a connection.
 ///
 /// A reload has two steps, so that a bad one changes nothing: every part prepares, and only when all of them could,
-/// every part takes over. A part that stands alone is a reload of its own.
+/// every part takes over. What has a file of its own is a reload of its own.
 struct Reloadable: Sendable {
     /// One line for the log: what is new.
     struct Change: Hashable, Sendable {
         let what: String
         var metadata: Logger.Metadata = [:]
+        var level = Logger.Level.notice
 
         static func == (a: Change, b: Change) -> Bool { a.what == b.what && a.metadata == b.metadata }
         func hash(into hasher: inout Hasher) { hasher.combine(what) }
@@ -21,10 +22,7 @@ struct Reloadable: Sendable {
     /// Takes over what was prepared; it cannot fail.
     typealias TakeOver = @Sendable () -> [Change]
 
-    /// In messages: `users`.
-    let name: String
-    /// Whether it is taken over whatever is wrong with the others.
-    var standsAlone = false
+    var file = Gauges.File.configuration
     /// Reads what it needs; changes nothing yet.
     ///
     /// - Throws: why it cannot; then nothing of the reload takes effect.
@@ -34,7 +32,7 @@ struct Reloadable: Sendable {
 extension Reloadable {
     /// The level and the form of the log.
     static func log(_ control: LogControl) -> Reloadable {
-        Reloadable(name: "log") { (old, new) throws(ApusError) in
+        Reloadable { (old, new) throws(ApusError) in
             {
                 control.level = new.logLevel.value
                 control.format = new.logFormat.value
@@ -48,11 +46,15 @@ extension Reloadable {
 
     /// The users and their rights. Who was removed is out, though somebody has left a mistake in another file.
     static func users(_ access: FileAccessControl, _ broker: Broker) -> Reloadable {
-        Reloadable(name: "users", standsAlone: true) { (_, _) throws(ApusError) in
+        Reloadable(file: .users) { (_, _) throws(ApusError) in
             let users = try access.read()
             return {
                 guard access.take(users) else { return [] }
                 broker.accessChanged()
+                guard access.userCount > 0 else {
+                    // By accident, most likely: it takes everybody's rights.
+                    return [Change(what: "the users are changed: there are none", level: .warning)]
+                }
                 return [Change(what: "the users are changed", metadata: ["users": "\(access.userCount)"])]
             }
         }
@@ -60,7 +62,7 @@ extension Reloadable {
 
     /// The certificates of all listeners.
     static func certificates(_ broker: Broker) -> Reloadable {
-        Reloadable(name: "certificates") { (_, _) throws(ApusError) in
+        Reloadable { (_, _) throws(ApusError) in
             guard let exchange = try await broker.readTLS() else { return { [] } }
             return {
                 exchange()

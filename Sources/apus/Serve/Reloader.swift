@@ -9,8 +9,7 @@ actor Reloader {
     private let loader: SettingsLoader
     private let parts: [Reloadable]
     private let logger: Logger
-    /// Who is told when one begins (true) and when it has ended (false).
-    private let observer: @Sendable (Bool) -> Void
+    private let observer: @Sendable (Event) -> Void
     /// What is in force. An option that needs a restart keeps its old value here, so that it is named again.
     private var settings: Settings
     private var watch: FileWatch
@@ -20,6 +19,13 @@ actor Reloader {
     /// and who was removed has to be out as soon as that is over.
     private var unreadable: String?
 
+    /// For who watches from outside.
+    enum Event: Hashable, Sendable {
+        case begins, ended
+        case took(Gauges.File)
+        case refused(Gauges.File)
+    }
+
     /// How often the files are looked at. Not inotify: editors replace a file by another one, Kubernetes a folder behind
     /// two symbolic links, and network file systems tell nobody. What a name leads to now is one question for all.
     private static let lookNanoseconds: UInt64 = 1_000_000_000
@@ -27,7 +33,7 @@ actor Reloader {
     /// - Parameter watch: on ``Settings/watchedFiles``, from before they were read.
     init(
         settings: Settings, watch: FileWatch, loader: SettingsLoader, parts: [Reloadable], logger: Logger,
-        observer: @escaping @Sendable (Bool) -> Void = { _ in }
+        observer: @escaping @Sendable (Event) -> Void = { _ in }
     ) {
         self.observer = observer
         self.settings = settings
@@ -56,8 +62,8 @@ actor Reloader {
 
     /// - Parameter reason: for the log.
     private func reload(because reason: String) async {
-        observer(true)
-        defer { observer(false) }
+        observer(.begins)
+        defer { observer(.ended) }
         // What changes from here on is seen at the next look.
         watch.settle()
         let isQuiet = await takeOverAlone(reason)
@@ -68,16 +74,22 @@ actor Reloader {
             _ = try Broker.Configuration(loaded.settings, access: OpenAccess(), logger: logger)
             new = loaded.settings
         } catch {
-            return refuse("the configuration", reason, error.lines)
+            return refuse(.configuration, reason, error.lines)
         }
         do throws(ApusError) {
             try await takeOver(new, reason, isQuiet: isQuiet)
         } catch {
-            refuse("the configuration", reason, [error.messageAndHint])
+            refuse(.configuration, reason, [error.messageAndHint])
         }
     }
 
-    private func refuse(_ what: String, _ reason: String, _ problems: [String]) {
+    private func refuse(_ file: Gauges.File, _ reason: String, _ problems: [String]) {
+        observer(.refused(file))
+        let what =
+            switch file {
+            case .configuration: "the configuration"
+            case .users: "the file of users"
+            }
         logger.error("\(what) is not reloaded: nothing of it is changed", metadata: ["reason": "\(reason)"])
         for problem in problems { logger.error("\(problem)") }
     }
@@ -85,10 +97,12 @@ actor Reloader {
     /// - Returns: whether there was nothing to be said.
     private func takeOverAlone(_ reason: String) async -> Bool {
         var isQuiet = true
-        for part in parts where part.standsAlone {
+        for part in parts where part.file != .configuration {
             do throws(ApusError) {
-                for change in try await part.prepare(settings, settings)() {
-                    logger.notice("\(change.what)", metadata: change.metadata)
+                let changes = try await part.prepare(settings, settings)()
+                observer(.took(part.file))
+                for change in changes {
+                    logger.log(level: change.level, "\(change.what)", metadata: change.metadata)
                     isQuiet = false
                 }
                 unreadable = nil
@@ -97,7 +111,7 @@ actor Reloader {
                 let isTriedAgain = error.code == .input
                 guard !isTriedAgain || error.message != unreadable else { continue }
                 unreadable = isTriedAgain ? error.message : nil
-                refuse("the file of \(part.name)", reason, [error.messageAndHint])
+                refuse(part.file, reason, [error.messageAndHint])
             }
         }
         return isQuiet
@@ -105,9 +119,10 @@ actor Reloader {
 
     private func takeOver(_ new: Settings, _ reason: String, isQuiet: Bool) async throws(ApusError) {
         var ready: [Reloadable.TakeOver] = []
-        for part in parts where !part.standsAlone { ready.append(try await part.prepare(settings, new)) }
+        for part in parts where part.file == .configuration { ready.append(try await part.prepare(settings, new)) }
         let changes = ready.flatMap { $0() }
-        for change in changes { logger.notice("\(change.what)", metadata: change.metadata) }
+        observer(.took(.configuration))
+        for change in changes { logger.log(level: change.level, "\(change.what)", metadata: change.metadata) }
         let waiting = SettingsDifference.needingRestart(settings, new)
         let isKnown = waiting == self.waiting && reason != ReloadRequests.signal
         self.waiting = waiting
