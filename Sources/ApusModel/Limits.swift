@@ -99,7 +99,8 @@ extension Limits {
     public static let table: [Row] = [
         Row(
             "max-connections", \.connectionsMax, "connections", 1...1_000_000,
-            "Open connections. Beyond it the broker stops accepting; the kernel's backlog waits."),
+            "Open connections. Those from elsewhere are told busy once all but loopback-reserve are taken. Beyond it the broker stops accepting; the kernel's backlog waits."
+        ),
         Row(
             "max-connections-per-address", \.connectionsPerAddressMax, "connections", 1...1_000_000,
             "Open connections of one address (IPv6: of one /64) at a listener. Beyond it a new one is told busy and closed. Loopback is not counted, unless loopback-reserve is 0."
@@ -185,7 +186,7 @@ extension Limits {
             "Publisher names remembered for deduplication. Beyond it a hello with a new one is refused with too-many."),
         Row(
             "publisher-idle", \.publisherIdleDays, "days", 1...36_500,
-            "A publisher name not used for so long is forgotten, and with it its last id."),
+            "A publisher name not used for so long, as of the newest message, is forgotten, and with it its last id."),
         Row(
             "sync-delay", \.syncDelayMilliseconds, "milliseconds", 1...3_600_000,
             "The longest time that a message acknowledged as stored stays without an fsync."),
@@ -207,7 +208,7 @@ extension Limits {
             "Topics kept in memory by the writer, and by each event loop. Others are looked up in the file."),
         Row(
             "name-cache-bytes", \.nameCacheBytes, "bytes", 65_536...(1 << 40),
-            "Texts of topics that the writer keeps, and each of four readers; a part of it for other names and filters. Others are looked up in the file."
+            "Texts of topics that the writer keeps, and each of four readers; a part of it for other names and filters. Others are looked up in the file. Each event loop may keep as much of topics, of encodings, and of what topics go to."
         ),
         Row(
             "tail-bytes", \.tailBytesMax, "bytes", anyBytes,

@@ -107,7 +107,9 @@ enum Contradictions {
                 origin, "http.address",
                 "\(address) takes the same port as listeners[\(index)] (\(settings.listeners[index].address.value))")
         }
-        if address.reach == .otherMachines, settings.users.value == nil, !settings.allowsAnonymous.value {
+        if address.reach == .otherMachines, settings.users.value == nil, !settings.allowsAnonymous.value,
+            !settings.http.anonymousMetrics.value
+        {
             problems.add(origin, "http.address", anonymous(address), code: .notAllowed)
         }
     }

@@ -219,7 +219,7 @@ package enum EnvironmentName {
 
     /// Of commands that talk to a broker, and of the project's scripts.
     static let others = [
-        "APUS_SERVER", "APUS_USER", "APUS_PASSWORD", "APUS_TOKEN", "APUS_CA", "APUS_CERT", "APUS_KEY", "APUS_STRICT",
-        "APUS_FUZZ",
+        "APUS_SERVER", "APUS_USER", "APUS_PASSWORD", "APUS_TOKEN", "APUS_CLIENT_ID", "APUS_CA", "APUS_CERT", "APUS_KEY",
+        "APUS_STRICT", "APUS_FUZZ",
     ]
 }

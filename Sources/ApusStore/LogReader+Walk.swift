@@ -104,7 +104,7 @@ extension LogReader {
             } else {
                 for seq in seqs where seq > position && seq <= end {
                     rows += 1
-                    switch try show(seq, visit) {
+                    switch try show(seq, of: topics, visit) {
                     case .goOn: continue
                     case .stopBefore: return (seq - 1, true)
                     case .stopAfter: return (seq, true)
@@ -117,12 +117,18 @@ extension LogReader {
     }
 
     /// One row; one that is gone is passed over.
-    private func show(_ seq: Seq, _ visit: (StoredRow) throws -> WalkStep) throws -> WalkStep {
+    ///
+    /// - Parameter topics: whose lists name it: a list that names another topic's is damaged, and rights depend on it.
+    private func show(_ seq: Seq, of topics: [Int64], _ visit: (StoredRow) throws -> WalkStep) throws -> WalkStep {
         let statement = try statements.one
         statement.bind(1, seq)
         defer { statement.reset() }
         guard try statement.step("reading a message") else { return .goOn }
-        return try visit(StoredRow(statement: statement))
+        let row = StoredRow(statement: statement)
+        guard topics.contains(row.topic) else {
+            throw damaged("a posting list of segment \(Segment(of: seq).number) names message \(seq) of another topic")
+        }
+        return try visit(row)
     }
 
     /// The seqs that the lists of a sealed segment name, ascending.

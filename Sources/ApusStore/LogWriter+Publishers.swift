@@ -71,8 +71,10 @@ extension LogWriter {
     }
 
     /// Names that nobody used for long. A connection that had one and wakes up later is told to connect again.
+    ///
+    /// As of the newest message, so that a wall clock that is far ahead at a start forgets nobody.
     func forgetIdlePublishers() throws(WriteStop) {
-        let cutoff = clock() - Int64(limits.publisherIdleDays) * 86_400_000_000
+        let cutoff = min(clock(), state.lastTime) - Int64(limits.publisherIdleDays) * 86_400_000_000
         var idle: [Int64] = []
         do {
             let find = try Statement("SELECT id FROM publisher WHERE used_at < ?1 LIMIT 1000", on: connection)

@@ -77,8 +77,10 @@ extension LogWriter {
                     continue
                 }
                 if id <= lastID {
-                    answers.add(
-                        PublishedRun(lastID: id, count: 1, lastSeq: 0, level: stage.level, isDuplicate: true))
+                    if message.level != .none {
+                        answers.add(
+                            PublishedRun(lastID: id, count: 1, lastSeq: 0, level: stage.level, isDuplicate: true))
+                    }
                     continue
                 }
                 // Also where it is refused below: a refusal that lasts uses the id up.

@@ -1,4 +1,4 @@
-internal import NIOConcurrencyHelpers
+internal import ApusBroker
 
 /// Lets the writer have a moment without readers of its own, so that a checkpoint completes and the write-ahead log
 /// starts anew. Readers pass it once a page, so they are only ever held up between pages.
@@ -25,7 +25,9 @@ final class ReaderGate: Sendable {
     ) throws(Failure) -> T? {
         state.change { $0.isClosed = true }
         defer { state.change { $0.isClosed = false } }
-        guard state.wait(until: { $0.inside == 0 }, atMostMilliseconds: limit) else { return nil }
+        let isEmpty: Void? = state.wait(
+            until: { $0.inside == 0 }, atMostMicroseconds: Int64(limit) * 1_000, then: { _ in })
+        guard isEmpty != nil else { return nil }
         return try body()
     }
 }

@@ -1,3 +1,4 @@
+internal import ApusBroker
 internal import ApusModel
 
 /// What a reader needs to know.
@@ -11,7 +12,7 @@ struct ReaderSettings {
     var readsHeadFromFile = false
 }
 
-/// A few read-only connections, opened when they are needed, each used by one thread at a time.
+/// A few read-only connections, each used by one thread at a time.
 ///
 /// `@unchecked Sendable`: readers are only touched by who has taken them out; `state` guards the rest.
 final class ReaderPool: @unchecked Sendable {
@@ -28,6 +29,17 @@ final class ReaderPool: @unchecked Sendable {
     init(settings: ReaderSettings, readersMax: Int) {
         self.settings = settings
         self.readersMax = readersMax
+    }
+
+    /// Opens all of them; else each is opened when it is needed.
+    func open() throws(ApusError) {
+        for _ in 0..<readersMax {
+            let reader = try LogReader(settings)
+            state.change { state in
+                state.idle.append(reader)
+                state.count += 1
+            }
+        }
     }
 
     /// Runs `body` with a reader, waiting for one.

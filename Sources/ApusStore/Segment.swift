@@ -47,6 +47,7 @@ enum PostingList {
     static func unpack(_ bytes: UnsafeRawBufferPointer, segment: Segment, into seqs: inout [Seq]) -> Bool {
         var offset: UInt64 = 0
         var value: UInt64 = 0
+        var isFirst = true
         var shift: UInt64 = 0
         for byte in bytes {
             value |= UInt64(byte & 0x7F) << shift
@@ -56,7 +57,8 @@ enum PostingList {
                 continue
             }
             offset += value
-            guard offset < Segment.seqs else { return false }
+            guard offset < Segment.seqs, value > 0 || isFirst else { return false }
+            isFirst = false
             seqs.append(segment.first + offset)
             value = 0
             shift = 0

@@ -36,7 +36,16 @@ package final class Store: LogStore, LogQueries {
         let lock = try FileLock(forLogAt: file.path)
         do throws(ApusError) {
             let writer = try openWriter(file, limits: limits, rules, clock: clock)
-            return Store(file: file, lock: lock, writer: writer, limits: limits, clock: clock)
+            let store = Store(file: file, lock: lock, writer: writer, limits: limits, clock: clock)
+            do throws(ApusError) {
+                // Now: when connections have taken the last descriptor, subscriptions can still fall behind.
+                try store.pages.open()
+                try store.queries.open()
+            } catch {
+                try? store.closeConnections()
+                throw error
+            }
+            return store
         } catch {
             lock.withdraw()
             throw error
@@ -112,10 +121,14 @@ extension Store {
     }
 
     package func close() throws(ApusError) {
-        pages.close()
-        queries.close()
         // Also where it throws: the connection is closed, and another broker may try.
         defer { lock.release() }
+        try closeConnections()
+    }
+
+    private func closeConnections() throws(ApusError) {
+        pages.close()
+        queries.close()
         try writer.close()
     }
 }

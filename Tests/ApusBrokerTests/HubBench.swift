@@ -60,6 +60,8 @@ final class ManualLoop: EventLoop {
 
 /// A subscriber that takes as much as a test lets it, and writes down what came.
 final class ScriptedOutlet: SubscriptionOutlet {
+    let id = ConnectionID(hub: 0, number: 1)
+
     enum Event: Hashable {
         case subscribed(next: Seq)
         case message(Seq)
@@ -185,10 +187,10 @@ final class HubBench {
 
     func unsubscribe(_ subscription: Subscription) { hub.unsubscribe(subscription) }
 
-    /// Lets one round of reads that are on their way end: with one reader, what is asked last is done last.
+    /// Lets one round of reads that are on their way end: with one reader, what a connection asks last is done last.
     func read() throws {
         let isDone = Watched(false)
-        workers.perform { isDone.change { $0 = true } }
+        workers.perform(for: ConnectionID(hub: 0, number: 1)) { isDone.change { $0 = true } }
         try isDone.wait("the reads") { $0 }
         loop.run()
     }

@@ -82,6 +82,31 @@ struct HubTests {
         #expect(bounded.messages == [1, 2, 3, 4, 5], "credit saturates instead of wrapping around")
     }
 
+    @Test("who takes nothing is no work for a batch: a route without a live subscription is passed over")
+    func countsWhoIsLive() throws {
+        let bench = HubBench()
+        let outlets = (0..<4).map { _ in ScriptedOutlet() }
+        var subscriptions = try outlets.map { try bench.subscribe(["a"], credit: 1, outlet: $0) }
+        let route = subscriptions[0].route
+        #expect(route.liveCount == 4)
+        bench.unsubscribe(subscriptions.remove(at: 1))
+        #expect(route.liveCount == 3 && route.subscriptions.count == 3)
+        bench.hub.change(subscriptions[0], to: try filters("a", "b"))
+        #expect(route.liveCount == 2 && subscriptions[0].route.liveCount == 1)
+        // The first takes their credit, and they wait for more with the second.
+        for _ in 0..<2 {
+            try bench.commit(["a"])
+            bench.turn()
+        }
+        #expect(route.liveCount == 0 && route.subscriptions.count == 2)
+        bench.unsubscribe(subscriptions.removeLast())
+        bench.hub.add(credit: 5, to: subscriptions[1])
+        #expect(route.liveCount == 1 && subscriptions[1].isLive)
+        try bench.commit(["a"])
+        bench.turn()
+        #expect(outlets.map(\.messages) == [[1], [], [1, 2, 3], [1]])
+    }
+
     @Test("credit saturates: no sum of a client's numbers wraps around", arguments: [UInt64(1), .max])
     func creditSaturates(more: UInt64) throws {
         let bench = HubBench()

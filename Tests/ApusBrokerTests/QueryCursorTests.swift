@@ -7,6 +7,7 @@ import Testing
 
 /// Writes down a query's rows.
 private final class RowOutlet: QueryOutlet {
+    let id = ConnectionID(hub: 0, number: 1)
     var isWritable = true
     private(set) var rows: [String] = []
     private(set) var end: (count: UInt64, reason: String)?

@@ -42,7 +42,7 @@ struct RouterTests {
     @Test("finds exactly the routes whose filters match, and leaves nothing of removed ones", arguments: [1, 2, 3, 4])
     func findsWhatMatches(seed: UInt64) throws {
         var random = SeededRandom(seed: seed)
-        var router = Router(cacheMax: 16)
+        var router = Router(cacheMax: 16, cacheBytesMax: 1 << 20)
         var routes: [(route: Route, texts: [String])] = []
         for step in 0..<400 {
             if routes.count > 20 || (!routes.isEmpty && random.isTrue(40)) {
@@ -76,7 +76,7 @@ struct RouterTests {
 
     @Test("gives subscriptions with the same filters one route, in whatever order they name them")
     func sharesRoutes() throws {
-        var router = Router(cacheMax: 16)
+        var router = Router(cacheMax: 16, cacheBytesMax: 1 << 20)
         let route = router.route(for: try filters("a/+", "b"))
         #expect(router.route(for: try filters("b", "a/+", "b")) === route)
         #expect(router.route(for: try filters("b")) !== route)
@@ -84,7 +84,7 @@ struct RouterTests {
 
     @Test("does not remember what a topic matched once filters come or go")
     func forgetsStaleMatches() throws {
-        var router = Router(cacheMax: 16)
+        var router = Router(cacheMax: 16, cacheBytesMax: 1 << 20)
         let topic = try Topic("a/b")
         #expect(router.matches(topic).isEmpty)
         let route = router.route(for: try filters("a/#"))
@@ -93,9 +93,44 @@ struct RouterTests {
         #expect(router.matches(topic).isEmpty)
     }
 
+    @Test("what it remembers of topics is bounded in bytes, the routes that each goes to included")
+    func cacheIsBounded() throws {
+        var router = Router(cacheMax: 1_000, cacheBytesMax: 10_000)
+        for index in 0..<100 { _ = router.route(for: try filters("#", "\(index)")) }
+        for index in 0..<50 {
+            #expect(router.matches(try Topic("t/\(index)")).count == 100)
+            #expect(router.cacheBytes > 800 && router.cacheBytes <= 10_000)
+        }
+        // More than fits is found all the same.
+        for index in 100..<2_000 { _ = router.route(for: try filters("#", "\(index)")) }
+        #expect(router.matches(try Topic("t")).count == 2_000)
+        #expect(router.cacheBytes <= 10_000)
+    }
+
+    @Test("of many routes with one filter each can leave, in any order", arguments: [1, 2] as [UInt64])
+    func manyLeave(seed: UInt64) throws {
+        var random = SeededRandom(seed: seed)
+        var router = Router(cacheMax: 16, cacheBytesMax: 1 << 20)
+        var routes = try (0..<100).map { router.route(for: try filters("a/#", "a", "\($0)")) }
+        var next = 100
+        while !routes.isEmpty {
+            // Others come in between, across the bound from which on places are known.
+            if routes.count == 30, next < 150 {
+                routes += try (next..<next + 10).map { router.route(for: try filters("a/#", "a", "\($0)")) }
+                next += 10
+            }
+            router.remove(routes.remove(at: Int.random(in: routes.indices, using: &random)))
+            for topic in ["a", "a/b"] {
+                let found = Set(router.matches(try Topic(topic)).map(ObjectIdentifier.init))
+                #expect(found == Set(routes.map(ObjectIdentifier.init)))
+            }
+        }
+        #expect(router.isEmpty)
+    }
+
     @Test("a filter at the root matches no topic that begins with a dollar sign, a named first level does")
     func hidesReservedTopics() throws {
-        var router = Router(cacheMax: 16)
+        var router = Router(cacheMax: 16, cacheBytesMax: 1 << 20)
         for text in ["#", "+/x", "+/#", "$SYS/#", "$SYS/+"] { _ = router.route(for: try filters(text)) }
         let found = router.matches(try Topic("$SYS/x")).map { $0.filters.filters[0].text }
         #expect(Set(found) == ["$SYS/#", "$SYS/+"])

@@ -74,6 +74,16 @@ struct QueryTests {
         }
     }
 
+    @Test("for no row of the status ends at once, as others do")
+    func statusWithoutRows() async throws {
+        try await withBroker { broker in
+            let peer = try broker.peer()
+            try peer.send(json: #"{"kind":"query","query":1,"select":"status","limit":0}"#)
+            guard case .end(let end)? = try peer.next() else { throw WaitedTooLong("the end") }
+            #expect(end.count == 0 && end.reason == "limit")
+        }
+    }
+
     @Test("of topics and of the status give objects")
     func objects() async throws {
         try await withMessages(3) { broker in

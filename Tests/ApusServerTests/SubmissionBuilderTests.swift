@@ -12,7 +12,26 @@ struct SubmissionBuilderTests {
         var limits = Limits.defaults
         change(&limits)
         return SubmissionBuilder(
-            interner: Interner(entriesMax: limits.nameCacheEntries), limits: limits, defaultTopic: defaultTopic)
+            interner: Interner(entriesMax: limits.nameCacheEntries, bytesMax: limits.nameCacheBytes), limits: limits,
+            defaultTopic: defaultTopic)
+    }
+
+    @Test("what is remembered of names is bounded in bytes, not only in entries")
+    func internerIsBounded() throws {
+        let interner = Interner(entriesMax: 1_000, bytesMax: 10_000)
+        func topic(_ text: String) throws -> Topic {
+            try Array(text.utf8).withUnsafeBytes { (bytes) throws(ApusError) in try interner.topic(bytes) }
+        }
+        func misses(_ text: String) throws -> Int {
+            let before = interner.misses
+            _ = try topic(text)
+            return interner.misses - before
+        }
+        #expect(try misses("first") == 1 && misses("first") == 0)
+        for index in 0..<4 { #expect(try misses(String(repeating: "x", count: 1_000) + "\(index)") == 1) }
+        #expect(try misses("first") == 0)
+        _ = try topic(String(repeating: "y", count: 1_000))
+        #expect(try misses("first") == 1, "a thousand such names would be two megabytes")
     }
 
     private func publish(_ json: String, _ content: String = "") throws -> Publish {

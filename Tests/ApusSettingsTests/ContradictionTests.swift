@@ -88,6 +88,15 @@ struct ContradictionTests {
             "what a listener says for itself wins")
     }
 
+    @Test("So is HTTP, unless there are users, or everybody may see the figures")
+    func reachableHTTP() {
+        let lines = problems("http: {address: ':2788'}")
+        #expect(lines.count == 1 && lines[0].hasPrefix("apus.yaml:1: http.address: \(Self.open)"), "\(lines)")
+        #expect(problems("users: u\nhttp: {address: ':2788'}").isEmpty)
+        #expect(problems("allow-anonymous: true\nhttp: {address: ':2788'}").isEmpty)
+        #expect(problems("http: {address: ':2788', anonymous-metrics: true}").isEmpty)
+    }
+
     @Test("TLS alone is no authentication; client certificates that must be shown are")
     func certificates() {
         let tls = "listeners:\n - address: :2789\n   tls: {certificate: c, key: k, client-ca: x, client-certificates: "

@@ -2,6 +2,7 @@ import ApusBroker
 import ApusModel
 import ApusStore
 import ApusTesting
+import Foundation
 import NIOConcurrencyHelpers
 import Testing
 
@@ -117,6 +118,35 @@ struct PageTests {
         let error = #expect(throws: ApusError.self) { try page(after: 2) }
         #expect(error?.code == .logDamaged && error?.message.contains("message 3 ") == true)
         #expect(try page(after: 3) == [4])
+    }
+
+    @Test("A posting list with a flipped bit is damage: it neither shows another topic's messages nor one twice")
+    func damagedPostings() throws {
+        let log = try TestLog()
+        var drafts: [Draft] = []
+        for _ in 0..<9_000 { drafts += [Draft("public", "", level: .stored), Draft("secret", "", level: .stored)] }
+        // Thin enough that its rows are not read one after the other.
+        for index in stride(from: 0, to: drafts.count, by: 100) { drafts[index].topic = "rare" }
+        for start in stride(from: 0, to: drafts.count, by: 3_000) {
+            try log.store.publish(Array(drafts[start..<(start + 3_000)]))
+        }
+        for _ in 0..<200 { _ = try log.store.rest() }
+        #expect(try log.store.readAll(filters("rare")).count == 180)
+        try log.store.close()
+        // The distance of the third message: 100, then 99, which is a "secret" one's; then 0, the second one again.
+        for byte in ["63", "00"] {
+            let copy = log.directory.path("damaged-\(byte).db")
+            try FileManager.default.copyItem(atPath: log.path, toPath: copy)
+            _ = try Shell(copy).run(
+                """
+                UPDATE topic_segment SET seqs = CAST(substr(seqs, 1, 2) || x'\(byte)' || substr(seqs, 4) AS BLOB)
+                WHERE segment = 0 AND topic = (SELECT id FROM topic WHERE name = 'rare')
+                """)
+            let store = try TestLog.open(copy)
+            let error = #expect(throws: ApusError.self) { try store.readAll(filters("rare")) }
+            #expect(error?.code == .logDamaged, "\(byte)")
+            try store.close()
+        }
     }
 
     @Test("A page never speaks for what is not committed yet")

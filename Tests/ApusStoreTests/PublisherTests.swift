@@ -167,6 +167,17 @@ struct PublisherTests {
         #expect(try log.store.readAll().count == 4)
     }
 
+    @Test("What of level none comes again is in no run either, and not recorded")
+    func duplicateWithoutAnswer() throws {
+        let log = try TestLog()
+        let handle = try log.store.openPublisher("p").handle
+        let drafts = [Draft("t", "1", level: .none, id: 1), Draft("t", "2", id: 2)]
+        #expect(try log.store.publish(drafts, publisher: handle).runs.map(\.lastID) == [2])
+        let again = try log.store.publish(drafts, publisher: handle).runs
+        #expect(again.map(\.lastID) == [2] && again.map(\.count) == [1] && again.map(\.isDuplicate) == [true])
+        #expect(try log.store.readAll().count == 2)
+    }
+
     @Test("There are at most max-publishers names")
     func publishersMax() throws {
         var limits = Limits.defaults
@@ -189,6 +200,7 @@ struct PublisherTests {
         log.clock.advance(seconds: 20 * 86_400)
         try log.store.publish([Draft(id: 9)], publisher: used)
         log.clock.advance(seconds: 20 * 86_400)
+        try log.store.publish([Draft()])
         log.monotonic.advance(seconds: 3_601)
         _ = try log.store.rest()
         _ = try log.store.rest()
@@ -196,7 +208,11 @@ struct PublisherTests {
         #expect(try log.store.publish([Draft(id: 8)], publisher: old).refusals.map(\.code) == [.fenced])
         #expect(try log.store.openPublisher("old").lastID == 0)
         #expect(try log.store.openPublisher("used").lastID == 9)
+        // Nothing was recorded since: it may as well be the clock that is wrong.
         log.clock.advance(seconds: 40 * 86_400)
+        try log.reopen()
+        #expect(try log.store.status().publishers == 2)
+        try log.store.publish([Draft()])
         try log.reopen()
         #expect(try log.store.status().publishers == 0)
     }
@@ -206,6 +222,7 @@ struct PublisherTests {
         let log = try TestLog()
         let first = try log.store.openPublisher("first").handle
         log.clock.advance(seconds: 40 * 86_400)
+        try log.store.publish([Draft()])
         try log.reopen()
         #expect(try log.store.openPublisher("second").handle.rowID > first.rowID)
     }

@@ -76,7 +76,7 @@ package final class Hub {
         self.cursors = cursors
         self.publishers = publishers
         self.clock = clock
-        router = Router(cacheMax: limits.nameCacheEntries)
+        router = Router(cacheMax: limits.nameCacheEntries, cacheBytesMax: limits.nameCacheBytes)
         tail = Tail(bytesMax: limits.tailBytesMax, head: 0)
     }
 
@@ -106,6 +106,7 @@ package final class Hub {
     package func remove(_ id: ConnectionID) {
         connections[id.number] = nil
         publishers.remove(id)
+        readers.drop(id)
     }
 
     // MARK: Announcements
@@ -142,12 +143,12 @@ package final class Hub {
         shared.removeAll(keepingCapacity: true)
     }
 
-    /// The routes that want something of a batch, and what. Each distinct topic is matched once; the work is in
-    /// proportion to what matches, not to how many subscriptions there are.
+    /// The routes that want something of a batch and have somebody to take it, and what. Each distinct topic is matched
+    /// once; the work is in proportion to what matches, not to how many subscriptions there are.
     private func select(_ batch: MessageBatch) -> [(Route, BatchSelection)] {
         var matched: [Route] = []
         for (index, topic) in batch.topics.enumerated() {
-            for route in router.matches(topic) {
+            for route in router.matches(topic) where route.liveCount > 0 {
                 if route.wanted.isEmpty { matched.append(route) }
                 route.wanted.append(index)
             }
@@ -180,7 +181,7 @@ package final class Hub {
         let subscription = Subscription(
             number: number, filters: filters, shareKey: ShareKey(number: number, form: form), route: route,
             start: start, credit: credit, outlet: outlet)
-        route.subscriptions.append(subscription)
+        route.add(subscription)
         return subscription
     }
 
@@ -196,6 +197,7 @@ package final class Hub {
     package func unsubscribe(_ subscription: Subscription) {
         guard !subscription.isClosed else { return }
         subscription.isClosed = true
+        subscription.isLive = false
         leaveRoute(subscription)
         subscriptionCount -= 1
         cursors.wrappingDecrement(ordering: .relaxed)
@@ -207,7 +209,7 @@ package final class Hub {
 
     private func leaveRoute(_ subscription: Subscription) {
         let route = subscription.route
-        route.subscriptions.removeAll { $0 === subscription }
+        route.remove(subscription)
         if route.subscriptions.isEmpty { router.remove(route) }
     }
 
@@ -215,9 +217,7 @@ package final class Hub {
     package func change(_ subscription: Subscription, to filters: FilterSet) {
         guard !subscription.isClosed, filters != subscription.filters else { return }
         leaveRoute(subscription)
-        let route = router.route(for: filters)
-        route.subscriptions.append(subscription)
-        subscription.route = route
+        router.route(for: filters).add(subscription)
         subscription.filters = filters
         // What is on its way was read by the old filters.
         subscription.isReadStale = subscription.isReading
@@ -239,7 +239,7 @@ package final class Hub {
         subscription.isReading = true
         let bound = NIOLoopBound((self, subscription), eventLoop: loop)
         let loop = loop
-        readers.start(lookUp) { result in
+        readers.start(lookUp, for: subscription.outlet.id) { result in
             loop.execute {
                 let (hub, subscription) = bound.value
                 hub.lookedUp(subscription, result)
@@ -406,7 +406,7 @@ package final class Hub {
             bytesMax: limits.pageBytesMax, countMax: min(subscription.countMax, limits.batchRowsMax))
         let bound = NIOLoopBound((self, subscription), eventLoop: loop)
         let loop = loop
-        readers.page(request, isRetained: isRetained) { result in
+        readers.page(request, isRetained: isRetained, for: subscription.outlet.id) { result in
             loop.execute {
                 let (hub, subscription) = bound.value
                 hub.received(result, for: subscription, isRetained: isRetained)

@@ -44,11 +44,14 @@ package final class PageReader: Sendable {
 
     package var cachedBytes: Int { cache.withLockedValue { $0.bytes } }
 
-    /// - Parameter isRetained: only messages that are the retained one of their topic.
+    /// - Parameters:
+    ///   - isRetained: only messages that are the retained one of their topic.
+    ///   - connection: connections take turns.
     func page(
-        _ request: PageRequest, isRetained: Bool, reply: @escaping @Sendable (Result<MessageBatch, ApusError>) -> Void
+        _ request: PageRequest, isRetained: Bool, for connection: ConnectionID,
+        reply: @escaping @Sendable (Result<MessageBatch, ApusError>) -> Void
     ) {
-        workers.perform { [self] in
+        workers.perform(for: connection) { [self] in
             guard !isRetained else {
                 return reply(Result { () throws(ApusError) in try store.retained(request) })
             }
@@ -59,15 +62,19 @@ package final class PageReader: Sendable {
         }
     }
 
-    /// One step of it, behind everything that has been asked for before: who wants the next one asks again, so that a
-    /// look-up over the whole log delays nobody, and ends when nobody wants it any more.
+    /// One step of it, when it is the connection's turn: who wants the next one asks again, so that a look-up over the
+    /// whole log delays nobody, and ends when nobody wants it any more.
     func start(
-        _ lookUp: StartLookUp, reply: @escaping @Sendable (Result<LookUpStep<Seq, StartLookUp>, ApusError>) -> Void
+        _ lookUp: StartLookUp, for connection: ConnectionID,
+        reply: @escaping @Sendable (Result<LookUpStep<Seq, StartLookUp>, ApusError>) -> Void
     ) {
-        workers.perform { [store] in
+        workers.perform(for: connection) { [store] in
             reply(Result { () throws(ApusError) in try store.start(lookUp) })
         }
     }
+
+    /// The connection is gone: what it asked for is not read.
+    func drop(_ connection: ConnectionID) { workers.drop(connection) }
 
     /// A page read for the same filters that speaks for what comes behind `request.after`.
     private func cached(_ request: PageRequest) -> MessageBatch? {

@@ -3,6 +3,8 @@ package import NIOCore
 
 /// What a door does for a query. Called on its event loop.
 package protocol QueryOutlet: AnyObject {
+    /// Its connection: what it asks of the log takes turns with what others ask.
+    var id: ConnectionID { get }
     /// Whether the connection takes more rows: false stops the query until `QueryCursor.resume()`.
     var isWritable: Bool { get }
     /// Rows of a history query: the batch's messages from `range`.
@@ -136,7 +138,7 @@ package final class QueryCursor {
         isReading = true
         let bound = NIOLoopBound(self, eventLoop: loop)
         let loop = loop
-        workers.perform {
+        workers.perform(for: outlet.id) {
             let result = Result<Page, ApusError>(catching: work)
             loop.execute { bound.value.received(result) }
         }

@@ -3,6 +3,8 @@ package import NIOCore
 
 /// What a door does for the subscriptions of one connection. Called on its event loop.
 package protocol SubscriptionOutlet: AnyObject {
+    /// Its connection: what it asks of the log takes turns with what others ask.
+    var id: ConnectionID { get }
     /// Whether the connection takes more: false stops the cursor until `Hub.resume(_:)`.
     var isWritable: Bool { get }
     /// Messages become bytes: from `start` of the selection on, up to the bounds, at least one.
@@ -108,6 +110,8 @@ package final class Subscription {
     package internal(set) var filters: FilterSet
     let shareKey: ShareKey
     var route: Route
+    /// Among its route's subscriptions.
+    var place = 0
     let start: StartPosition
     /// Not owned: the connection closes its subscriptions before it goes.
     unowned let outlet: any SubscriptionOutlet
@@ -116,7 +120,9 @@ package final class Subscription {
     /// Everything up to here is behind it. While it is live this stands still, and the hub's `scanned` counts.
     var position: Seq = 0
     /// It has everything that the hub has seen.
-    var isLive = false
+    var isLive = false {
+        didSet { if isLive != oldValue { route.livenessChanged(to: isLive) } }
+    }
     package internal(set) var isReading = false
     /// What is being read was asked for with filters that hold no longer: it is dropped when it comes.
     var isReadStale = false

@@ -1,12 +1,24 @@
 internal import DequeModule
 internal import NIOConcurrencyHelpers
 
-/// A queue of work, and the threads that are lent to it. Work is done in the order in which it came, so that with one
-/// request at a time each, those who ask take turns.
+/// A queue of work, and the threads that are lent to it. Connections take turns: one that asks for much delays nobody
+/// but itself, and what it asked for goes with it.
 package final class WorkerPool: Sendable {
     private struct Queue {
-        var jobs: Deque<@Sendable () -> Void> = []
+        /// What waits, by whom it is for, in the order in which it came.
+        var jobs: [ConnectionID: Deque<@Sendable () -> Void>] = [:]
+        /// Who has something waiting, each once; and some who are gone.
+        var turns: Deque<ConnectionID> = []
         var isClosed = false
+
+        mutating func next() -> (@Sendable () -> Void)? {
+            while let owner = turns.popFirst() {
+                guard let job = jobs[owner]?.popFirst() else { continue }
+                if jobs[owner]?.isEmpty == true { jobs[owner] = nil } else { turns.append(owner) }
+                return job
+            }
+            return nil
+        }
     }
 
     /// True while there is something to do. Protects `queue`.
@@ -15,17 +27,33 @@ package final class WorkerPool: Sendable {
 
     package init() {}
 
-    package func perform(_ work: @escaping @Sendable () -> Void) {
+    /// Work that is no connection's takes its turns as if it were one's.
+    package func perform(
+        for owner: ConnectionID = ConnectionID(hub: -1, number: 0), _ work: @escaping @Sendable () -> Void
+    ) {
         hasWork.lock()
-        if !queue.isClosed { queue.jobs.append(work) }
+        if !queue.isClosed {
+            if queue.jobs[owner] == nil { queue.turns.append(owner) }
+            queue.jobs[owner, default: []].append(work)
+        }
         hasWork.unlock(withValue: !queue.jobs.isEmpty || queue.isClosed)
+    }
+
+    /// Its connection is gone: what waits for it is not done.
+    package func drop(_ owner: ConnectionID) {
+        hasWork.lock()
+        let dropped = queue.jobs.removeValue(forKey: owner)
+        if queue.jobs.isEmpty { queue.turns.removeAll() }
+        hasWork.unlock(withValue: !queue.jobs.isEmpty || queue.isClosed)
+        // What it holds ends here, without the lock.
+        withExtendedLifetime(dropped) {}
     }
 
     /// Does what is asked until the pool is closed. Called on each of the pool's threads.
     package func run() {
         while true {
             hasWork.lock(whenValue: true)
-            let job = queue.jobs.popFirst()
+            let job = queue.next()
             let isClosed = queue.isClosed
             hasWork.unlock(withValue: !queue.jobs.isEmpty || isClosed)
             if let job {
@@ -41,6 +69,7 @@ package final class WorkerPool: Sendable {
         hasWork.lock()
         queue.isClosed = true
         queue.jobs.removeAll()
+        queue.turns.removeAll()
         hasWork.unlock(withValue: true)
     }
 }

@@ -4,7 +4,6 @@
 package import ApusModel
 internal import Atomics
 internal import DequeModule
-internal import NIOConcurrencyHelpers
 
 /// The bounded queue in front of the log.
 ///
@@ -44,6 +43,8 @@ package final class Intake: Sendable {
         var failure: ApusError?
         /// Event loops on which connections wait for room.
         var waitingHubs: Set<Int> = []
+
+        var hasWork: Bool { !queue.isEmpty || isClosed }
     }
 
     private let bytesMax: Int
@@ -52,9 +53,8 @@ package final class Intake: Sendable {
     private let uncommitted = ManagedAtomic(0)
     private let batchBytesMax: Int
     private let batchRowsMax: Int
-    /// True while there is something for the writer thread to do. Protects `state`.
-    private let hasWork = ConditionLock<Bool>(value: false)
-    nonisolated(unsafe) private var state = State()
+    /// The writer thread waits for it to have work.
+    private let state = ConditionLockedState(State())
 
     /// - Parameter hubs: event loops, which share what room there is.
     package init(limits: Limits, hubs: Int = 1) {
@@ -66,17 +66,14 @@ package final class Intake: Sendable {
 
     /// - Returns: where the limit is reached, that connections which publish stop reading: see ``room(orTell:)``.
     package func add(_ item: IntakeItem, bytes: Int, rows: Int) -> Added {
-        hasWork.lock()
-        guard !state.isClosed else {
-            let reason = state.failure ?? ApusError(.goingAway, "the broker is stopping")
-            hasWork.unlock()
-            return .refused(reason)
+        state.change { state in
+            guard !state.isClosed else {
+                return .refused(state.failure ?? ApusError(.goingAway, "the broker is stopping"))
+            }
+            state.queue.append((item, bytes, rows))
+            count(bytes, in: &state)
+            return state.uncommittedBytes < bytesMax ? .hasRoom : .isFull
         }
-        state.queue.append((item, bytes, rows))
-        count(bytes)
-        let hasRoom = state.uncommittedBytes < bytesMax
-        hasWork.unlock(withValue: true)
-        return hasRoom ? .hasRoom : .isFull
     }
 
     /// Whether the limit is reached. Without a lock: it may have changed when the answer is there.
@@ -86,18 +83,17 @@ package final class Intake: Sendable {
     ///
     /// - Returns: its share; 0 where there is no room: then ``committed(bytes:)`` names the hub once there is.
     func room(orTell hub: Int) -> Int {
-        hasWork.lock()
-        defer { hasWork.unlock() }
-        let room = bytesMax - state.uncommittedBytes
-        guard room > 0 else {
-            state.waitingHubs.insert(hub)
-            return 0
+        state.withLock { state in
+            let room = bytesMax - state.uncommittedBytes
+            guard room > 0 else {
+                state.waitingHubs.insert(hub)
+                return 0
+            }
+            return max(1, room / hubs)
         }
-        return max(1, room / hubs)
     }
 
-    /// Called with the lock held.
-    private func count(_ bytes: Int) {
+    private func count(_ bytes: Int, in state: inout State) {
         state.uncommittedBytes += bytes
         uncommitted.store(state.uncommittedBytes, ordering: .relaxed)
     }
@@ -106,13 +102,12 @@ package final class Intake: Sendable {
     ///
     /// - Parameter timeoutMicroseconds: nil waits for ever.
     package func take(timeoutMicroseconds: Int64?) -> Work {
-        if let timeoutMicroseconds {
-            guard hasWork.lock(whenValue: true, timeoutSeconds: max(0, Double(timeoutMicroseconds) / 1e6)) else {
-                return .timeout
-            }
-        } else {
-            hasWork.lock(whenValue: true)
-        }
+        guard let timeoutMicroseconds else { return state.wait(until: \.hasWork, then: takeBatch) }
+        return state.wait(until: \.hasWork, atMostMicroseconds: max(0, timeoutMicroseconds), then: takeBatch)
+            ?? .timeout
+    }
+
+    private func takeBatch(_ state: inout State) -> Work {
         var batch = Batch()
         var rows = 0
         while let next = state.queue.first {
@@ -122,38 +117,33 @@ package final class Intake: Sendable {
             rows += next.rows
             state.queue.removeFirst()
         }
-        let isEnd = batch.isEmpty && state.isClosed
-        hasWork.unlock(withValue: !state.queue.isEmpty || state.isClosed)
-        if isEnd { return .end }
-        return batch.isEmpty ? .timeout : .batch(batch)
+        return batch.isEmpty ? .end : .batch(batch)
     }
 
     /// Frees the room of a batch that was answered.
     ///
     /// - Returns: the hubs whose connections may read again.
     package func committed(bytes: Int) -> Set<Int> {
-        hasWork.lock()
-        defer { hasWork.unlock() }
-        count(-bytes)
-        // A quarter of room before anybody is woken, so that connections do not stop and go with every commit.
-        guard !state.waitingHubs.isEmpty, state.uncommittedBytes <= bytesMax / 4 * 3 else { return [] }
-        defer { state.waitingHubs = [] }
-        return state.waitingHubs
+        state.withLock { state in
+            count(-bytes, in: &state)
+            // A quarter of room before anybody is woken, so that connections do not stop and go with every commit.
+            guard !state.waitingHubs.isEmpty, state.uncommittedBytes <= bytesMax / 4 * 3 else { return [] }
+            defer { state.waitingHubs = [] }
+            return state.waitingHubs
+        }
     }
 
     /// Lets the writer thread finish what is queued and then end.
     package func close() {
-        hasWork.lock()
-        state.isClosed = true
-        hasWork.unlock(withValue: true)
+        state.change { $0.isClosed = true }
     }
 
     /// The log has failed: what is queued can still be taken, what comes is refused with `error`.
     package func fail(_ error: ApusError) {
-        hasWork.lock()
-        state.isClosed = true
-        state.failure = error
-        hasWork.unlock(withValue: true)
+        state.change { state in
+            state.isClosed = true
+            state.failure = error
+        }
     }
 
     package var uncommittedBytes: Int { uncommitted.load(ordering: .relaxed) }

@@ -99,9 +99,7 @@ final class LoopBoard: Sendable {
 private final class Gathering: Sendable {
     private let expected: Int
     private let done: @Sendable ([LoopFigures]) -> Void
-    /// How many have come. Protects `answers`.
-    private let present = ConditionLock(value: 0)
-    nonisolated(unsafe) private var answers: [LoopFigures] = []
+    private let answers = ConditionLockedState<[LoopFigures]>([])
 
     /// - Parameter done: called once, on the thread of the last answer, before anybody who waits goes on.
     init(expected: Int, _ done: @escaping @Sendable ([LoopFigures]) -> Void = { _ in }) {
@@ -110,16 +108,14 @@ private final class Gathering: Sendable {
     }
 
     func add(_ figures: LoopFigures) {
-        present.lock()
-        answers.append(figures)
-        let all = answers
-        if all.count == expected { done(all) }
-        present.unlock(withValue: all.count)
+        answers.change { answers in
+            answers.append(figures)
+            if answers.count == expected { done(answers) }
+        }
     }
 
     func wait(timeoutSeconds: Double) -> [LoopFigures]? {
-        guard present.lock(whenValue: expected, timeoutSeconds: timeoutSeconds) else { return nil }
-        defer { present.unlock() }
-        return answers
+        answers.wait(
+            until: { $0.count == expected }, atMostMicroseconds: Int64(timeoutSeconds * 1e6), then: { $0 })
     }
 }

@@ -3,15 +3,21 @@ internal import ApusWire
 internal import NIOCore
 
 /// Topics and encodings that one event loop has seen lately, so that a publish makes no text of what is known.
-/// Confined to its loop; not Sendable. Bounded by `name-cache`.
+/// Confined to its loop; not Sendable. Bounded by `name-cache` and `name-cache-bytes`, for each of both kinds.
 final class Interner {
     private var topics: [Int: Topic] = [:]
     private var encodings: [Int: Encoding] = [:]
+    private var topicBytes = 0
+    private var encodingBytes = 0
     private let entriesMax: Int
+    private let bytesMax: Int
     /// How many look-ups had to make something new.
     private(set) var misses = 0
 
-    init(entriesMax: Int) { self.entriesMax = entriesMax }
+    init(entriesMax: Int, bytesMax: Int) {
+        self.entriesMax = entriesMax
+        self.bytesMax = bytesMax
+    }
 
     /// - Throws: `invalid-topic`.
     func topic(_ bytes: UnsafeRawBufferPointer) throws(ApusError) -> Topic {
@@ -20,7 +26,11 @@ final class Interner {
         let topic = try Topic(validating: Array(bytes))
         misses += 1
         guard topic.isCacheable else { return topic }
-        if topics.count >= entriesMax { topics.removeAll(keepingCapacity: true) }
+        topicBytes += topic.cost
+        if topics.count >= entriesMax || topicBytes > bytesMax {
+            topics.removeAll(keepingCapacity: true)
+            topicBytes = topic.cost
+        }
         topics[hash] = topic
         return topic
     }
@@ -38,7 +48,11 @@ final class Interner {
         }
         let encoding = try text.encoding(in: fields)
         misses += 1
-        if encodings.count >= entriesMax { encodings.removeAll(keepingCapacity: true) }
+        encodingBytes += encoding.cost
+        if encodings.count >= entriesMax || encodingBytes > bytesMax {
+            encodings.removeAll(keepingCapacity: true)
+            encodingBytes = encoding.cost
+        }
         encodings[hash] = encoding
         return encoding
     }

@@ -59,7 +59,7 @@ package final class NativeDoor {
         self.logins = logins
         self.clock = clock
         self.makeStatus = makeStatus
-        interner = Interner(entriesMax: limits.nameCacheEntries)
+        interner = Interner(entriesMax: limits.nameCacheEntries, bytesMax: limits.nameCacheBytes)
         heldBytesMax = limits.receiveBytesMax / loops
     }
 

@@ -73,9 +73,16 @@ extension NativeHandler: QueryOutlet {
         queries[query.query] = cursor
         guard query.select == .status else { return cursor.resume() }
         // Its row is made of what the event loops say now.
-        let bound = NIOLoopBound(cursor, eventLoop: shared.loop)
+        let bound = NIOLoopBound((self, cursor), eventLoop: shared.loop)
         let loop = shared.loop
-        shared.gatherFigures { loop.execute { bound.value.resume() } }
+        shared.gatherFigures {
+            loop.execute {
+                let (handler, cursor) = bound.value
+                cursor.resume()
+                // It may have ended at once, for want of a row to give.
+                handler.flush()
+            }
+        }
     }
 
     private func count(_ select: Query.Selection) {

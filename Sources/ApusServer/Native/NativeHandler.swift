@@ -36,7 +36,7 @@ package final class NativeHandler: ChannelInboundHandler {
     let origin: ConnectionOrigin
     var inbound: Inbound
     var answers = PendingAnswers()
-    private(set) var id = ConnectionID(hub: 0, number: 0)
+    package private(set) var id = ConnectionID(hub: 0, number: 0)
     var context: ChannelHandlerContext?
 
     var pauses: Pause = []
@@ -149,6 +149,7 @@ package final class NativeHandler: ChannelInboundHandler {
         timerTarget = nil
         closing?.cancel()
         shared.hub.remove(id)
+        shared.queryWorkers.drop(id)
         shared.released(self, bytes: heldBytes)
         shared.deferred(change: -deferredBytes)
         (heldBytes, deferredBytes) = (0, 0)
