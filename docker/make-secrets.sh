@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the secrets of compose.users.yaml, in docker/secrets: a password for each of two users, and the users file with
-# what the broker needs to check them. What is there already stays. The image apus:local has to be built before; it
-# makes the file, so nothing else needs to be installed.
+# Makes the secrets of compose.users.yaml, in docker/secrets: a password for each of two users, and in a folder of its
+# own, which the broker sees, the users file with what it needs to check them. What is there already stays. The image
+# apus:local has to be built before; it makes the file, so nothing else needs to be installed.
 #
 #   docker/make-secrets.sh
 #   ENGINE=podman docker/make-secrets.sh
@@ -11,7 +11,7 @@ cd "$(dirname "$0")"
 engine=${ENGINE:-docker}
 # What follows is for nobody but this user, until it says otherwise.
 umask 077
-mkdir -p secrets
+mkdir -p secrets/broker
 
 # in_container PROGRAM ARGUMENT...: one of the image's, as its root, where secrets/ is /secrets.
 in_container() {
@@ -27,7 +27,7 @@ make_user() {
         return
     fi
     head -c 24 /dev/urandom | base64 | tr -d '\n' > "$file"
-    in_container apus user add "$1" --users users.yaml --password-file "$1.password" "--$2" "$3" || {
+    in_container apus user add "$1" --users broker/users.yaml --password-file "$1.password" "--$2" "$3" || {
         rm -f "$file"
         return 1
     }
@@ -36,10 +36,12 @@ make_user() {
 make_user publisher publish 'demo/#'
 make_user subscriber subscribe 'demo/#'
 
-# A secret is mounted as the file that it is here. The users file has to be root's, and readable for the broker's group,
-# which is the same in every container, and for nobody else: the broker refuses another one. The clients' passwords may
-# be read by who comes to them: the folder around them is what keeps others of this machine out.
-in_container chown 0:12787 users.yaml
-in_container chmod 0640 users.yaml
+# What is mounted has the owner and the mode that it has here. The users file has to be root's, and readable for the
+# broker's group, which is the same in every container, and for nobody else: the broker refuses another one. Its folder
+# is mounted, not the file, because `apus user` puts a new file in its place. The clients' passwords may be read by who
+# comes to them: the folder around them is what keeps others of this machine out.
+in_container chown 0:12787 broker broker/users.yaml
+in_container chmod 0750 broker
+in_container chmod 0640 broker/users.yaml
 chmod 0444 secrets/*.password
 printf 'docker/secrets is ready\n' >&2

@@ -23,6 +23,8 @@ image=apus:local
 size_max=150000000
 # The longest time that something may take to begin or end, on a slow machine.
 patience=60
+# What a broker is started with in place of the image's own arguments.
+arguments=()
 
 main() {
     need_swift
@@ -133,11 +135,12 @@ build() {
 
 # MARK: The image, running
 
-# start NAME OPTION…: a broker with the volume `log`, denied what it does not need.
+# start NAME OPTION…: a broker, denied what it does not need; with the image's own arguments, or those in `arguments`.
 start() {
     local name=$1
     shift
-    podman run -d --name "$name" --read-only --cap-drop all --security-opt no-new-privileges "$@" "$image" >/dev/null
+    podman run -d --name "$name" --read-only --cap-drop all --security-opt no-new-privileges "$@" "$image" \
+        "${arguments[@]}" >/dev/null
 }
 
 is_healthy() { podman healthcheck run "$1" >/dev/null 2>&1; }
@@ -299,11 +302,15 @@ test_makes_secrets() {
     cp -r docker "$work/copy/"
     ENGINE=podman "$work/copy/docker/make-secrets.sh"
     # Again changes nothing.
-    sha256sum "$work"/copy/docker/secrets/* >"$work/sums"
+    find "$work/copy/docker/secrets" -type f -exec sha256sum {} + >"$work/sums"
     ENGINE=podman "$work/copy/docker/make-secrets.sh"
     sha256sum -c --quiet "$work/sums"
+    # Nobody but root and the broker may read the users, and the broker may not change them.
+    stat -c '%u:%g %a' "$work/copy/docker/secrets/broker" | grep -x '0:12787 750'
+    stat -c '%u:%g %a' "$work/copy/docker/secrets/broker/users.yaml" | grep -x '0:12787 640'
     # The passwords are in their own files only.
-    expect_code 1 grep -F "$(cat "$work/copy/docker/secrets/publisher.password")" "$work/copy/docker/secrets/users.yaml"
+    expect_code 1 grep -F "$(cat "$work/copy/docker/secrets/publisher.password")" \
+        "$work/copy/docker/secrets/broker/users.yaml"
 }
 
 # as USER ARGUMENT…: a client's command in a container of its own, with the password as a secret.
@@ -314,11 +321,26 @@ as() {
         -e APUS_USER="$user" -e APUS_PASSWORD_FILE=/run/secrets/password "$image" "$@"
 }
 
+# change_users ARGUMENT…: `apus user` in a container of its own, as compose.users.yaml says.
+change_users() {
+    podman run --rm -i --network none --user 0:0 -v "$work/copy/docker/secrets/broker:/users" "$image" \
+        user "$@" --users /users/users.yaml
+}
+
 test_users() {
+    local before
+    # shellcheck disable=SC2317 # called by eventually
+    guest_comes_in() {
+        podman run --rm --network container:users -e APUS_USER=guest -e APUS_PASSWORD=welcome "$image" \
+            pub demo/guest -m x
+    }
+    # shellcheck disable=SC2317 # called by eventually
+    guest_is_refused() { expect_code 77 guest_comes_in; }
     podman volume create users >/dev/null
-    start users -v users:/var/lib/apus -e APUS_USERS=/run/secrets/apus-users \
-        -v "$work/copy/docker/secrets/users.yaml:/run/secrets/apus-users:ro"
+    start users -v users:/var/lib/apus -e APUS_USERS=/run/secrets/broker/users.yaml \
+        -v "$work/copy/docker/secrets/broker:/run/secrets/broker:ro"
     await_healthy users
+    before=$(pid users)
     # Nobody is let in without a name, by any command.
     expect_code 77 podman exec users apus pub demo/x -m x
     expect_code 77 podman exec users apus history
@@ -329,16 +351,30 @@ test_users() {
     expect_code 77 as publisher pub other/topic -m x
     as subscriber sub 'demo/#' --from start -C 1 | grep -x told
     expect_code 77 as subscriber pub demo/x -m x
+    # Whom another container adds is let in, and refused when it removes him, without a restart.
+    guest_is_refused
+    printf welcome | change_users add guest --password-file - --publish 'demo/#'
+    eventually "$patience" guest_comes_in
+    change_users remove guest
+    eventually "$patience" guest_is_refused
+    [ "$(pid users)" -eq "$before" ]
+    stat -c '%u:%g %a' "$work/copy/docker/secrets/broker/users.yaml" | grep -x '0:12787 640'
     podman rm -f -t 30 users
 }
 
-# The configuration of docker/kubernetes.yaml, with a users file as a secret is mounted there.
+# mount_path VOLUME: where docker/kubernetes.yaml mounts it.
+mount_path() { sed -n "s/^ *- {name: $1, mountPath: \\([^,]*\\),.*/\\1/p" docker/kubernetes.yaml; }
+
+# The configuration and the arguments of docker/kubernetes.yaml, with folders where it mounts ConfigMap and Secret.
 test_kubernetes() {
-    local mounts
-    sed -n '/^  apus\.yaml: |$/,/^---$/ s/^    //p' docker/kubernetes.yaml >"$work/kubernetes.yaml"
-    mounts=(-v "$work/kubernetes.yaml:/etc/apus/apus.yaml:ro"
-        -v "$work/copy/docker/secrets/users.yaml:/etc/apus/secrets/users.yaml:ro")
-    podman run --rm "${mounts[@]}" "$image" serve --config /etc/apus/apus.yaml --check-config |
+    local mounts arguments
+    mkdir -p "$work/kubernetes"
+    sed -n '/^  apus\.yaml: |$/,/^---$/ s/^    //p' docker/kubernetes.yaml >"$work/kubernetes/apus.yaml"
+    IFS=', ' read -ra arguments < <(sed -n 's/^ *args: \[\(.*\)\]$/\1/p' docker/kubernetes.yaml)
+    [ "${arguments[0]}" = serve ]
+    expect_code 1 grep -F subPath: docker/kubernetes.yaml
+    mounts=(-v "$work/kubernetes:$(mount_path config):ro" -v "$work/copy/docker/secrets/broker:$(mount_path users):ro")
+    podman run --rm "${mounts[@]}" "$image" "${arguments[@]}" --check-config |
         grep -F '/etc/apus/secrets/users.yaml'
     podman volume create kubernetes >/dev/null
     start kubernetes -v kubernetes:/var/lib/apus "${mounts[@]}" -p 127.0.0.1:2788:2788
@@ -395,7 +431,7 @@ checks() {
     check "stops in order on SIGTERM, with everything in one file" test_stops
     check "comes back by its restart policy" test_restarts
     check "secrets are made by docker/make-secrets.sh" test_makes_secrets
-    check "lets in whom the users file from a secret names, and lets them do what it says" test_users
+    check "lets in whom the users file names, lets them do what it says, and notices its changes" test_users
     check "starts with the configuration of kubernetes.yaml, and answers its probes" test_kubernetes
     if [ -x "$tools/bin/podman-compose" ]; then
         check "the demonstration of compose.yaml works at once" demonstration compose.yaml apus

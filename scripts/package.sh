@@ -94,6 +94,34 @@ sys.stdout.write(text)
 PYTHON
 }
 
+# shipped_pages FOLDER ORIGINAL=PLACE…: the pages among them, to FOLDER/PLACE, each link in them where the package has
+# what it leads to. What the package does not have is named, and no link.
+shipped_pages() {
+    python3 - "$@" <<'PYTHON'
+import os, re, sys
+
+folder, places = sys.argv[1], dict(pair.split("=", 1) for pair in sys.argv[2:])
+
+
+def link(match, original, place):
+    text, target, anchor = match.groups("")
+    if target.startswith(("http:", "https:")) or not target:
+        return match.group()
+    found = places.get(os.path.normpath(os.path.join(os.path.dirname(original), target)))
+    return f"[{text}]({os.path.relpath(found, os.path.dirname(place))}{anchor})" if found else text
+
+
+for original, place in places.items():
+    if not original.endswith(".md"):
+        continue
+    text = open(original, encoding="utf-8").read()
+    text = re.sub(r"\[([^\]\n]*)\]\(([^)#\s]*)(#[^)\s]*)?\)", lambda match: link(match, original, place), text)
+    os.makedirs(os.path.dirname(os.path.join(folder, place)), exist_ok=True)
+    with open(os.path.join(folder, place), "w", encoding="utf-8") as file:
+        file.write(text)
+PYTHON
+}
+
 # put FILE PLACE [MODE]: into the stage, whatever its own mode is.
 put() { install -D -m "${3:-0644}" "$1" "$stage/$2"; }
 
@@ -109,18 +137,22 @@ fix_times() { find "$1" -exec touch --no-dereference --date "@$SOURCE_DATE_EPOCH
 # MARK: The tarball
 
 make_tarball() {
-    local name
+    local name pages=()
     name=apus-$version-linux-$(uname -m)
-    rm -rf "$stage"
+    rm -rf "$stage" "$build/pages"
     put "$binary" "$name/bin/apus" 0755
-    put config/apus.yaml "$name/config/apus.yaml"
+    put "$build/system.yaml" "$name/config/apus.yaml"
     put config/apus.service "$name/config/apus.service"
     for page in "$build"/man/*; do put "$page" "$name/share/man/man${page##*.}/$(basename "$page")"; done
     put "$build/completions/bash" "$name/share/bash-completion/completions/apus"
     put "$build/completions/zsh" "$name/share/zsh/site-functions/_apus"
     put "$build/completions/fish" "$name/share/fish/vendor_completions.d/apus.fish"
-    for page in README.md CHANGELOG.md LICENSE; do put "$page" "$name/$page"; done
-    for page in docs/*.md; do put "$page" "$name/$page"; done
+    for page in README.md CHANGELOG.md docs/*.md; do pages+=("$page=$page"); done
+    shipped_pages "$build/pages" "${pages[@]}" LICENSE=LICENSE config/apus.yaml=config/apus.yaml \
+        config/alerts.yaml=share/apus/alerts.yaml config/grafana-dashboard.json=share/apus/grafana-dashboard.json
+    for page in README.md CHANGELOG.md docs/*.md; do put "$build/pages/$page" "$name/$page"; done
+    for file in alerts.yaml grafana-dashboard.json; do put "config/$file" "$name/share/apus/$file"; done
+    put LICENSE "$name/LICENSE"
     put "$build/THIRD-PARTY.txt" "$name/THIRD-PARTY.txt"
     fix_times "$stage"
     tar -C "$stage" --sort=name --format=gnu --owner=0 --group=0 --numeric-owner -c "$name" |
@@ -177,11 +209,10 @@ TEXT
 }
 
 make_debian_package() {
-    local name
+    local name pages=()
     name=apus_$version-${revision}_$(dpkg --print-architecture).deb
-    rm -rf "$stage"
+    rm -rf "$stage" "$build/pages"
     put "$binary" usr/bin/apus 0755
-    system_configuration >"$build/system.yaml"
     put "$build/system.yaml" etc/apus/apus.yaml
     put config/apus.service lib/systemd/system/apus.service
     for page in "$build"/man/*; do put_compressed "$page" "usr/share/man/man${page##*.}/$(basename "$page")"; done
@@ -191,6 +222,11 @@ make_debian_package() {
     put config/debian/copyright usr/share/doc/apus/copyright
     put_compressed "$build/THIRD-PARTY.txt" usr/share/doc/apus/THIRD-PARTY.txt
     put_compressed CHANGELOG.md usr/share/doc/apus/changelog
+    for page in docs/*.md; do pages+=("$page=${page#docs/}.gz"); done
+    shipped_pages "$build/pages" "${pages[@]}" config/alerts.yaml=examples/alerts.yaml \
+        config/grafana-dashboard.json=examples/grafana-dashboard.json
+    for page in docs/*.md; do put_compressed "$build/pages/${page#docs/}.gz" "usr/share/doc/apus/${page#docs/}"; done
+    for file in alerts.yaml grafana-dashboard.json; do put "config/$file" "usr/share/doc/apus/examples/$file"; done
     debian_changelog >"$build/changelog.Debian"
     put_compressed "$build/changelog.Debian" usr/share/doc/apus/changelog.Debian
     put config/debian/lintian-overrides usr/share/lintian/overrides/apus
@@ -216,6 +252,7 @@ scripts/licences.sh "$build/checkouts" >"$build/THIRD-PARTY.txt"
 rm -rf "$build/man"
 make_manual
 make_completions
+system_configuration >"$build/system.yaml"
 mkdir -p "$output"
 rm -f "$output"/apus[-_]*.tar.gz "$output"/apus[-_]*.deb "$output/SHA256SUMS"
 make_tarball

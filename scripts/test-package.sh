@@ -66,6 +66,7 @@ check_packages() {
     check "the manual pages are well-formed, one for each command" test_manual
     check "the completions are well-formed" test_completions
     check "the licences of what is linked are there" test_licences
+    check "the pages, alert rules and dashboard are there, and the tarball's pages link to what is there" test_pages
     check "systemd understands the unit" test_unit
     check "the unit is denied what it does not need" test_hardening
 }
@@ -132,6 +133,25 @@ test_licences() {
             return 1
         }
     done
+}
+
+test_pages() {
+    local page target
+    for page in docs/*.md; do
+        zcat "$work/content/usr/share/doc/apus/${page#docs/}.gz" | sed -n 1p | grep '^# '
+        [ -s "$work/tarball/$page" ]
+    done
+    for page in alerts.yaml grafana-dashboard.json; do
+        cmp "config/$page" "$work/content/usr/share/doc/apus/examples/$page"
+        cmp "config/$page" "$work/tarball/share/apus/$page"
+    done
+    cmp "$work/content/etc/apus/apus.yaml" "$work/tarball/config/apus.yaml"
+    while IFS=: read -r page target; do
+        [ -e "$(dirname "$page")/$target" ] || {
+            echo "$page links to $target, which is not there"
+            return 1
+        }
+    done < <(grep -rHoP '\]\(\K(?!https?:|#)[^)#\s]+' "$work/tarball" --include '*.md')
 }
 
 # A copy that runs something that is there: the binary is not installed here.
@@ -524,6 +544,11 @@ test_tarball() {
     eventually "$patience" is_active
     service apus pub -v greetings/en -m hello | grep -x 'seq 1 synced'
     service stat -c '%U:%G %a' /var/lib/apus/apus.db | grep -x 'apus:apus 640'
+    # Its configuration is that of a system service, as it stands.
+    service grep -x 'db: /var/lib/apus/apus.db' /etc/apus/apus.yaml
+    service grep -x '#users: /etc/apus/users.yaml' /etc/apus/apus.yaml
+    service grep -x '      #certificate: /etc/apus/server.pem' /etc/apus/apus.yaml
+    service grep -x '  address: 127.0.0.1:2788' /etc/apus/apus.yaml
     service test -e /usr/local/share/man/man1/apus.1
     service systemctl disable --now apus
 }
