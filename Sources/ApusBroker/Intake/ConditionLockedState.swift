@@ -35,10 +35,9 @@ package final class ConditionLockedState<Value>: @unchecked Sendable {
 
     @discardableResult
     package func change<T>(_ body: (inout Value) -> T) -> T {
-        withLock { value in
-            defer { pthread_cond_broadcast(condition) }
-            return body(&value)
-        }
+        // After the mutex is free: who is woken with it held goes to sleep again.
+        defer { pthread_cond_broadcast(condition) }
+        return withLock(body)
     }
 
     package func wait<T>(until isTrue: (Value) -> Bool, then body: (inout Value) -> T) -> T {
