@@ -1,5 +1,5 @@
 // Part of station 7, cursors. Runs on reader threads. In: page requests of cursors that are behind the tail, and steps
-// of look-ups, at most one a cursor, served in turn. Out: pages. Bounded by `page-bytes` and `pages-bytes`.
+// of look-ups, at most one a cursor; connections take turns. Out: pages. Bounded by `page-bytes` and `pages-bytes`.
 
 package import ApusModel
 internal import DequeModule
