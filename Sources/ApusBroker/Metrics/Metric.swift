@@ -162,9 +162,7 @@ extension Metric {
         uncommittedBytes, tailBytes, pageBytes, receiveBytes, connections, connectionsAccepted, connectionsRefused,
         logins, certificates, pausedPublishers, queries, cursors, cursorsBehind, cursorLag, logHead, logFirst,
         logBytes, unusedBytes, walBytes, walUsedBytes, walPinned, checkpoint, busyWaits, busyTime, freeBytes, topics,
-        encodings, publishers, ready, notReady, reloadRefused, limits,
-        build,
-        resident, cpu,
-        descriptors, descriptorsMax, started,
+        encodings, publishers, ready, notReady, reloadRefused, limits, build, resident, cpu, descriptors,
+        descriptorsMax, started,
     ]
 }
